@@ -179,7 +179,13 @@ class _Filler:
     def _insert_packages(self, tx: Tx, channel_id: int, generated: Sequence[SyntheticPackage]) -> None:
         names = [package.name for package in generated]
         rows = [
-            {"channel_id": channel_id, "name": name, "folded_name": filename.normalize_name(name)} for name in names
+            {
+                "channel_id": channel_id,
+                "name": name,
+                "folded_name": filename.normalize_name(name),
+                "updated_at": self._now_ms,
+            }
+            for name in names
         ]
         tx.execute(insert(packages), rows)
 

@@ -80,7 +80,7 @@ await fonts();
 for (const name of ["depth.svg", "mark.svg"]) put(name, read(`src/${name}`));
 iconMacros(); // before style(): Tailwind reads the templates
 style();
-for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js", "chart.js", "install.js"]) put(name, read(`src/${name}`));
+for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js", "hashing.js", "chart.js", "install.js", "forms.js", "search.js"]) put(name, read(`src/${name}`));
 put("htmx.js", read("node_modules/htmx.org/dist/htmx.min.js").toString().replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
 put("uplot.js", read("node_modules/uplot/dist/uPlot.iife.min.js"));
 licenses();

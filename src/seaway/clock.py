@@ -1,13 +1,15 @@
 """Clock interface, so that tests can set the time."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol, overload
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+
+_DAY_ZERO = date(1970, 1, 1)
 
 # Clocks of machines may differ by minutes; a stored time further in the future was written by a wrong clock.
 CLOCK_TOLERANCE_MS = 10 * MINUTE_MS
@@ -54,3 +56,8 @@ def format_time(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def format_day(day: int) -> str:
+    """Format a day (days since 1970 UTC) as an ISO 8601 date."""
+    return (_DAY_ZERO + timedelta(day)).isoformat()

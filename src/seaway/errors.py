@@ -30,7 +30,10 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class SeawayError(Exception):
@@ -111,9 +114,22 @@ class TooSlow(SeawayError):
 
 
 class FileExists(SeawayError):
-    """This channel, subdir and file name exists; published files do not change."""
+    """
+    This channel, subdir and file name exists; published files do not change.
+
+    `path` is the file's `CHANNEL/SUBDIR/FILE`, `is_same` whether it has the bytes that were sent, and `can_replace`
+    whether the caller may overwrite it.
+    """
 
     code = "already-there"
+
+    def __init__(
+        self, message: str, hint: str = "", *, path: str = "", is_same: bool = False, can_replace: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.path = path
+        self.is_same = is_same
+        self.can_replace = can_replace
 
 
 class Conflict(SeawayError):
@@ -211,7 +227,7 @@ class BadSetting(SeawayError):
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Run all checks; raise the error of the only one that fails, or one `Invalid` with the fields of all that fail."""
+    """Run all checks; raise one error with the fields of all that fail, `Invalid` if their errors are of several kinds."""
     failed: list[SeawayError] = []
     for check in checks:
         try:
@@ -221,5 +237,23 @@ def check_all(*checks: Callable[[], object]) -> None:
     if len(failed) == 1:
         raise failed[0]
     if failed:
-        fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
-        raise Invalid(" ".join(error.full_message for error in failed), fields=fields)
+        raise _combined(failed)
+
+
+def _combined(failed: Sequence[SeawayError]) -> SeawayError:
+    message = " ".join(error.full_message for error in failed)
+    fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
+    first = failed[0]
+    if any(type(error) is not type(first) for error in failed):
+        return Invalid(message, fields=fields)
+    first.message, first.hint, first.fields = message, "", fields
+    return first
+
+
+def at_field(name: str, work: Callable[[], T]) -> T:
+    """Do work that concerns one field of a form; a refusal that names no field of it names this one."""
+    try:
+        return work()
+    except SeawayError as error:
+        error.fields = {name: next(iter(error.fields.values()), error.full_message)}
+        raise

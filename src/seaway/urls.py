@@ -1,7 +1,8 @@
-"""Normalization of URLs for comparison."""
+"""Normalization of URLs for comparison, and URLs of this machine."""
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -19,3 +20,12 @@ def normal_url(url: str) -> str:
     if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
         netloc = f"{netloc}:{parts.port}"
     return urlunsplit((parts.scheme, netloc, *parts[2:]))
+
+
+def is_loopback(parts: SplitResult) -> bool:
+    """Return whether the URL is plain http to a loopback host."""
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        return False

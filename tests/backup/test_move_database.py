@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from seaway.backup import rows as backup_rows
 from seaway.backup import tables
@@ -15,9 +15,12 @@ from seaway.backup.move_database import move_database
 from seaway.database.engine import Database
 from seaway.database.migrate import NEWEST, current, migrate, prepare
 from seaway.database.sqlite import SqliteDatabase
-from seaway.database.tables import metadata
+from seaway.database.tables import files, metadata
 from seaway.errors import BadSetting, Unavailable
 from seaway.maintenance.check import check
+from seaway.packages import downloads, storage_usage
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import DownloadKey
 from seaway.server.wiring import Seaway
 from tests.backup.conftest import SampleSite
 from tests.backup.helpers import PUBLIC, HookedDatabase, SimulatedKill, kill_at, open_site, responses, rows
@@ -123,10 +126,16 @@ def test_move_continues_after_start_of_old_site(source: Seaway, target: Database
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_jobs_and_documents_are_copied_again(source: Seaway, target: Database) -> None:
-    """Database invariant 3: new jobs and documents have no audit entry and are still copied."""
-    move_and_kill(source, target, 60)
+def test_rows_without_an_audit_entry_are_copied_again(source: Seaway, target: Database) -> None:
+    """Database invariant 3: new jobs, documents and download counts have no audit entry and are still copied."""
     with source.site.database.write_site() as tx:
+        storage_usage.sample(tx, 40_000)
+        file_id = tx.execute(select(files.c.id).limit(1)).scalar_one()
+        downloads.add(tx, {DownloadKey(file_id, 20_000, ClientFamily.CONDA): 1}, today=20_000)
+    move_and_kill(source, target, 70)
+    with source.site.database.write_site() as tx:
+        downloads.add(tx, {DownloadKey(file_id, 20_000, ClientFamily.CONDA): 1}, today=20_000)
+        tx.execute(text("UPDATE daily_storage SET size = size + 1"))
         tx.execute(text("DELETE FROM documents WHERE kind = 'repodata.json'"))
         tx.execute(text("DELETE FROM retired_shards"))
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('sweep', 1)"))

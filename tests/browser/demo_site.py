@@ -10,16 +10,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import insert
 
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, quotas
+from seaway.channels import channels, groups, invitations, members, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
 from seaway.database.tables import jobs, totp
 from seaway.packages import removal
 from seaway.packages.sweep import sweep
 from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
-from seaway.sign_in import passwords, second_factors, user_access
-from seaway.trusted_publishing import issuers
+from seaway.sign_in import passwords, second_factors, user_access, user_invitations
+from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import emails, users
 from tests.browser import demo_packages
 from tests.support import images, sites
@@ -33,6 +35,13 @@ PASSWORD = "tangerine ladder 7 fathoms"
 HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
 LONG = f"gripper-firmware-{demo_packages.LONG_VERSION}-{demo_packages.LONG_BUILD}.conda"
 EDITOR = "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda"
+
+
+PUBLISHERS = {
+    "github": {"owner": "octo-org", "repository": "calculate-pi", "workflow": "release.yml", "environment": "release"},
+    "gitlab": {"namespace": "acme/team", "project": "tools"},
+    "google": {"email": "builder@acme.iam.gserviceaccount.com", "sub": "113774264463038321964"},
+}
 
 
 @dataclass(frozen=True)
@@ -49,15 +58,26 @@ PAGES = (
     DemoPage("channel", "/channels/robots"),
     DemoPage("channel-searched", "/channels/robots?q=nothing-like-it&sort=updated"),
     DemoPage("channel-hostile", "/channels/hostile"),
+    DemoPage("channel-large", "/channels/tide-tables"),
+    DemoPage("channel-filtered", "/channels/tide-tables?q=tide&subdir=linux-64&sort=downloads"),
     DemoPage("channels", "/channels"),
     DemoPage("package", "/channels/robots/packages/gripper"),
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
+    DemoPage("package-clients", "/channels/robots/packages/gripper?by=client&days=90"),
+    DemoPage("statistics", "/channels/robots/statistics?by=package"),
+    DemoPage("statistics-year", "/channels/robots/statistics?by=client&days=365"),
+    DemoPage("statistics-private", "/channels/deep-sea/statistics", signed_in=True),
     DemoPage("package-attested", "/channels/robots/packages/calibration"),
     DemoPage("package-builds", "/channels/robots/packages/force-sensor"),
     DemoPage("package-yanked", "/channels/robots/packages/legacy-driver"),
-    DemoPage("package-long", "/channels/robots/packages/gripper-firmware"),
+    DemoPage("package-long-builds", "/channels/robots/packages/gripper-firmware"),
     DemoPage("dependents", "/channels/robots/packages/gripper/dependents"),
     DemoPage("package-hostile", "/channels/hostile/packages/evil"),
+    DemoPage("package-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}"),
+    DemoPage(
+        "file-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}/files/noarch/{demo_packages.LONG.name}"
+    ),
+    DemoPage("search-long", "/search?q=inverse"),
     DemoPage("file", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda"),
     DemoPage(
         "file-compared",
@@ -70,11 +90,14 @@ PAGES = (
     DemoPage("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
     DemoPage("search", "/search?q=gripper"),
     DemoPage("search-how", "/search"),
+    DemoPage("search-many", "/search?q=tide"),
+    DemoPage("search-spec", "/search?q=gripper+%3E%3D2"),
     DemoPage("search-nothing", "/search?q=nothing-like-it"),
     DemoPage("docs", "/docs"),
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
     DemoPage("docs-settings", "/docs/operate/settings"),
     DemoPage("docs-architecture", "/docs/ARCHITECTURE"),
+    DemoPage("style", "/style"),
     DemoPage("signin", "/signin"),
     DemoPage("signup", "/signup"),
     DemoPage("signup-sent", "/signup/sent"),
@@ -83,6 +106,7 @@ PAGES = (
     DemoPage("reset-sent", "/reset/sent"),
     DemoPage("not-found", "/channels/no-such-channel"),
     DemoPage("front-signed-in", "/", signed_in=True),
+    DemoPage("home", "/home", signed_in=True),
     DemoPage("channel-private", "/channels/deep-sea", signed_in=True),
     DemoPage("channels-mine", "/channels", signed_in=True),
     DemoPage("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
@@ -99,6 +123,9 @@ PAGES = (
     DemoPage("settings", "/channels/robots/settings", signed_in=True),
     DemoPage("settings-members", "/channels/robots/settings/members", signed_in=True),
     DemoPage("settings-publishers", "/channels/robots/settings/publishers", signed_in=True),
+    DemoPage(
+        "settings-log-filtered", "/channels/robots/settings/log?action=file.uploaded&file=gripper", signed_in=True
+    ),
     DemoPage("settings-publishers-google", "/channels/robots/settings/publishers?issuer=google", signed_in=True),
     DemoPage("settings-keys", "/channels/robots/settings/keys", signed_in=True),
     DemoPage("settings-upload", "/channels/robots/settings/upload", signed_in=True),
@@ -114,16 +141,27 @@ PAGES = (
     DemoPage("account-identities", "/account/identities", signed_in=True),
     DemoPage("device", "/device", signed_in=True),
     DemoPage("account-tools", "/account/tools", signed_in=True),
+    DemoPage("admin", "/admin", signed_in=True),
     DemoPage("admin-users", "/admin/users", signed_in=True),
+    DemoPage("admin-users-none", "/admin/users?q=nobody-like-that&state=admin", signed_in=True),
+    DemoPage("admin-invite", "/admin/users/invite", signed_in=True),
+    DemoPage("admin-user-invited", "/admin/users/dora", signed_in=True),
+    DemoPage("admin-user-disable", "/admin/users/hopper/disable", signed_in=True),
+    DemoPage("admin-user-delete", "/admin/users/hopper/delete", signed_in=True),
+    DemoPage("admin-user-delete-owner", "/admin/users/grace/delete", signed_in=True),
     DemoPage("admin-user", "/admin/users/grace", signed_in=True),
     DemoPage("admin-user-me", "/admin/users/ada", signed_in=True),
     DemoPage("admin-channels", "/admin/channels", signed_in=True),
     DemoPage("admin-channel", "/admin/channels/robots", signed_in=True),
+    DemoPage("admin-channels-filtered", "/admin/channels?over=1&sort=size", signed_in=True),
+    DemoPage("admin-channel-delete", "/admin/channels/robots/delete", signed_in=True),
     DemoPage("admin-storage", "/admin/storage", signed_in=True),
     DemoPage("admin-jobs", "/admin/jobs", signed_in=True),
     DemoPage("admin-jobs-waiting", "/admin/jobs?state=ready", signed_in=True),
     DemoPage("admin-issuers", "/admin/issuers", signed_in=True),
     DemoPage("admin-issuer", "/admin/issuers/forge", signed_in=True),
+    DemoPage("admin-issuer-remove", "/admin/issuers/forge/remove", signed_in=True),
+    DemoPage("invite-over", "/invite/swy-ln-over"),
     DemoPage("admin-log", "/admin/log", signed_in=True),
 )
 
@@ -153,7 +191,7 @@ class DemoSite:
         page.get_by_label("User name or email address").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/account")
+        page.wait_for_url("**/home")
 
 
 @contextmanager
@@ -168,6 +206,7 @@ def running_demo_site(folder: Path) -> Iterator[DemoSite]:
         demo_packages.publish_attested(seaway, "robots")
         _add_admin_content(Factory(seaway))  # last: its quota is smaller than the channel
         demo_packages.add_year_of_downloads(seaway)
+        demo_packages.add_year_of_storage(seaway)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
             yield DemoSite(server, seaway, address, browser)
@@ -207,7 +246,8 @@ def _add_admin_content(factory: Factory) -> None:
         quotas.set_of_channel(tx, now_ms, OPERATOR, "hostile", 500)
         issuers.add(tx, now_ms, OPERATOR, "forge", kind="gitlab", issuer="https://gitlab.example.com")
         for number in range(2):
-            error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE}"
+            cause = "socket.create_connection: [Errno 111] Connection refused. " * 5
+            error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE} {cause}"
             values = {
                 "kind": "send-email",
                 "args": "{}",
@@ -216,7 +256,21 @@ def _add_admin_content(factory: Factory) -> None:
                 "created_at": now_ms - number,
             }
             tx.execute(insert(jobs).values(**values, run_at=now_ms, error=error))
+        parts = seaway.request_parts.accounts
+        user_invitations.invite(parts, tx, now_ms, OPERATOR, "dora", "dora.the-explorer@shipping.example.com")
     sweep(seaway.site, seaway.pairing, max_percent=100)
+
+
+def _add_pending(seaway: Seaway, user: str) -> None:
+    """Add an invitation and an offer that a user has not answered."""
+    factory, now_ms = Factory(seaway), seaway.site.clock.now_ms()
+    owner = factory.signed_in(new_user(seaway, "bathurst"))
+    for channel in ("moorings", "lighthouses"):
+        factory.channel(channel, owner=owner.name, public=False)
+    factory.member("lighthouses", user, Role.CONTRIBUTOR)
+    with seaway.site.database.write_site() as tx:
+        invitations.invite(tx, now_ms, owner, "moorings", f"{user}@example.com", Role.CONTRIBUTOR, outbox=None)
+        transfers.offer(tx, now_ms, owner, "lighthouses", user)
 
 
 def _add_content(server: Server, seaway: Seaway) -> None:
@@ -232,9 +286,18 @@ def _add_content(server: Server, seaway: Seaway) -> None:
         with seaway.site.database.write_site() as tx:
             channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
     seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.sample_logo()))
+    with seaway.site.database.write_site() as tx:
+        now_ms, outbox = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
+        groups.add(tx, now_ms, OPERATOR, "night-watch", users.get(tx, ada))
+        members.put_group(tx, now_ms, OPERATOR, "robots", "night-watch", Role.VIEWER)
+        invitations.invite(tx, now_ms, OPERATOR, "robots", "lovelace@example.com", Role.CONTRIBUTOR, outbox=None)
+        invitations.invite(tx, now_ms - 9 * DAY_MS, OPERATOR, "robots", "babbage@example.com", Role.VIEWER, outbox=None)
+        for issuer, fields in PUBLISHERS.items():
+            publishers.add(tx, now_ms, OPERATOR, outbox, "robots", issuer, PublisherSettings(fields=fields))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
         factory.key(user, only=["robots"])
+    _add_pending(seaway, ada)
     key = factory.key(ada)
     factory.key(ada, only=["robots"], days=3)
     factory.key(ada, days=-1)
@@ -243,8 +306,9 @@ def _add_content(server: Server, seaway: Seaway) -> None:
     with server.client() as client:
         for name, summary in demo_packages.SUMMARIES.items():
             assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201
-        for file in (*demo_packages.real_files(), *demo_packages.files_in_many_builds()):
-            assert upload(client, "robots", file, key).status_code == 201
+        for file in (*demo_packages.real_files(), *demo_packages.files_in_many_builds(), demo_packages.LONG):
+            response = upload(client, "robots", file, key)
+            assert response.status_code == 201, response.text
         removal.yank(seaway.site, OPERATOR, "robots", "noarch", "legacy-driver-0.3-h1_0.conda", reason="Burns motors.")
         newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
         assert (
@@ -253,6 +317,8 @@ def _add_content(server: Server, seaway: Seaway) -> None:
             ).status_code
             == 201
         )
+        for file in demo_packages.tide_tables():
+            assert upload(client, "tide-tables", file, key).status_code == 201
         about = {
             "summary": HOSTILE,
             "description": HOSTILE,

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.browser.demo_site import PAGES, DemoSite, running_demo_site
 from tests.support import state
 
-WIDTHS = (320, 1280)
+WIDTHS = (390, 1440)
 
 
 def take(demo: DemoSite, folder: Path, wanted: tuple[str, ...] = ()) -> None:

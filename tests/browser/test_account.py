@@ -75,7 +75,7 @@ def test_passkey_sign_in(demo: DemoSite, page: Page) -> None:
     page.context.clear_cookies()
     page.goto("/signin")
     page.get_by_role("button", name="Use a passkey").click()
-    page.wait_for_url("**/account")
+    page.wait_for_url("**/home")
 
     page.context.clear_cookies()
     page.goto("/signin")
@@ -84,7 +84,7 @@ def test_passkey_sign_in(demo: DemoSite, page: Page) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Second factor").wait_for()
     page.get_by_role("button", name="Use a passkey").click()
-    page.wait_for_url("**/account")
+    page.wait_for_url("**/home")
 
     page.goto("/confirm?next=/account/security")
     page.get_by_role("button", name="Use a passkey").click()
@@ -113,7 +113,7 @@ def test_authenticator_app(demo: DemoSite, page: Page) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Code from your authenticator app").fill(code)
     page.get_by_role("button", name="Verify").click()
-    page.wait_for_url("**/account")
+    page.wait_for_url("**/home")
 
 
 def test_html_in_names_is_shown_as_text(demo: DemoSite, page: Page) -> None:

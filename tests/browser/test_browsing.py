@@ -29,15 +29,15 @@ def test_slash_key_opens_search_and_arrow_keys_select_result(page: Page) -> None
 def test_search_in_channel_updates_while_typing(page: Page) -> None:
     """The URL is updated too, so that it can be shared."""
     page.goto("/channels/robots")
-    page.get_by_label("Search in robots").fill("kinem")
+    page.get_by_label("Search packages in robots").fill("waypoints")
     expect(page.locator("#found tbody tr")).to_have_count(1)
-    expect(page).to_have_url("/channels/robots?q=kinem")
+    expect(page).to_have_url("/channels/robots?q=waypoints")
     page.goto("/channels")
     page.get_by_label("Search channels").fill("harmonic")
     expect(page.locator("#found .card")).to_have_count(1)
 
 
-BACKGROUND = "getComputedStyle(document.querySelector('.chart rect')).fill"
+BACKGROUND = "getComputedStyle(document.querySelector('.chart path')).fill"
 # Whether the canvas has a pixel of this color.
 HAS_COLOR = """(color) => {
   const canvas = document.querySelector("[data-canvas] canvas"), context = canvas.getContext("2d");
@@ -66,22 +66,41 @@ def test_chart_of_downloads(page: Page) -> None:
     expect(page.locator("[data-sum]")).to_have_text(re.compile("in 30 days for 2.0.0$"))
     assert before != page.locator("[data-sum]").inner_text()
     expect(page.get_by_label("Version", exact=True)).to_be_focused()
-    page.get_by_label("In the last").select_option("365")
+    page.get_by_role("link", name="365 days").click()
     expect(page.locator("[data-sum]")).to_have_text(re.compile("in 365 days for 2.0.0$"))
+    expect(page.get_by_role("link", name="365 days")).to_be_focused()
     expect(page).to_have_url(re.compile(r"\?version=1.0.0&of=2.0.0&days=365$"))
     assert page.evaluate(HAS_COLOR, dark)
     page.locator("[data-canvas] .u-over").hover()
-    expect(page.locator("[data-caption]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: \d+ downloads?$"))
+    expect(page.locator("[data-caption]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: (Downloads \d+|no downloads)$"))
+
+
+def test_charts_of_statistics(page: Page) -> None:
+    """The canvas has the colors of the legend; the pointer shows the numbers of a day."""
+    page.goto("/channels/robots/statistics")
+    expect(page.locator("[data-canvas] canvas")).to_have_count(2)
+    page.get_by_role("link", name="Client").click()
+    expect(page.locator(".chart-legend li")).to_have_count(5)
+    assert page.evaluate(HAS_COLOR, page.evaluate("getComputedStyle(document.querySelectorAll('.swatch')[1]).color"))
+    downloads, storage = page.locator("[data-caption]").all()
+    page.locator("[data-canvas] .u-over").first.hover()
+    expect(downloads).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: Downloads \d+, pixi and rattler \d+, conda \d+, "))
+    page.locator("[data-canvas] .u-over").last.hover()
+    expect(storage).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: Size \d+ kB, Files \d+, Packages \d+$"))
 
 
 def test_chart_without_javascript(demo: DemoSite) -> None:
-    """The server draws the chart, and a form changes it."""
+    """The server draws the chart, and links and a form change it."""
     with demo.context(scripts=False) as context:
         page = context.new_page()
         page.goto("/channels/robots/packages/pixi-editor")
-        page.get_by_label("In the last").select_option("90")
-        page.get_by_role("button", name="Apply").click()
+        page.get_by_role("link", name="90 days").click()
+        page.get_by_role("link", name="Version", exact=True).click()
         expect(page.locator("[data-sum]")).to_have_text(re.compile("in 90 days$"))
         assert page.locator("svg.chart rect").count() > 60
+        assert page.locator("svg.chart path").count() == page.locator(".chart-legend li").count() == 2
+        page.get_by_label("Version", exact=True).select_option("2.0.0")
+        page.locator("[data-chart-section]").get_by_role("button", name="Apply").click()
+        expect(page.locator("[data-sum]")).to_have_text(re.compile("in 90 days for 2.0.0$"))
         page.get_by_text("Show as table").click()
         expect(page.locator("[data-day]").first).to_be_visible()

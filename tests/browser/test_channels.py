@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from seaway.callers.caller import OPERATOR
 from seaway.trusted_publishing import issuers, workflow_snippets
-from tests.browser.demo_site import DemoSite, new_user
+from tests.browser.demo_site import PASSWORD, DemoSite, new_user
 from tests.browser.user_browser import BrowserUser, browser_user
 from tests.support import rattler
 from tests.support.issuer import LocalIssuer, gitlab, local_issuer, now_s, token
@@ -42,6 +42,41 @@ def install(demo: DemoSite, folder: Path, channel: str, key: str, spec: str) -> 
     return rattler.run(folder, action, auth={"localhost": {"BearerToken": key}})
 
 
+def test_new_channel_takes_three_clicks(owner: BrowserUser) -> None:
+    """Menu, New channel, Create; the name is checked while it is typed, and the channel page shows what comes next."""
+    page = owner.page
+    page.goto("/")
+    page.locator("summary", has_text=owner.name).click()
+    page.get_by_role("link", name="New channel").click()
+    name = f"quick-{next(_numbers)}"
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("robots")
+    expect(page.get_by_text("Not available")).to_be_visible()
+    page.get_by_label("Name").fill(name)
+    expect(page.get_by_text("Available", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Create channel").click()
+    page.wait_for_url(f"**/channels/{name}")
+    expect(page.get_by_text(f"The channel {name} was created.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Publish your first package")).to_be_visible()
+
+
+def test_unverified_user_gets_the_email_again(demo: DemoSite) -> None:
+    """The page for a new channel has no form yet, but a button for another verification email."""
+    with browser_user(demo, f"early-{next(_numbers)}") as early:
+        page = early.page
+        page.goto("/signup")
+        page.get_by_label("User name").fill(early.name)
+        page.get_by_label("Email address").fill(early.address)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create account").click()
+        page.get_by_role("heading", name="Check your email").wait_for()
+        page.goto("/channels/new")
+        expect(page.get_by_label("Name")).to_have_count(0)
+        page.get_by_role("button", name=f"Resend verification email to {early.address}").click()
+        expect(page.get_by_text(early.address).first).to_be_visible()
+        assert early.secret_in_email("Verify your email address")
+
+
 def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: Path) -> None:
     """Sign up, private channel, API key, dropped file; then invitation by email, second account and installation."""
     with browser_user(demo, "mary") as mary, browser_user(demo, "anning") as anning:
@@ -49,7 +84,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         mary.create_channel("fossils")
         key = mary.create_key("laptop", "Read and publish")
         mary.drop("fossils", EDITOR)
-        mary.page.get_by_role("link", name="noarch, revision").click()
+        mary.page.get_by_role("status").get_by_role("link", name="pixi-editor").click()
         mary.page.get_by_role("heading", level=1, name="pixi-editor 2.0.0").wait_for()
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path, "fossils", key, "pixi-editor")
 
@@ -67,7 +102,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         assert not anning.page.get_by_role("link", name="Upload").is_visible()
 
         (tmp_path / "anning").mkdir()
-        key = anning.create_key("workstation", "Read Install")
+        key = anning.create_key("workstation", "Read (READ)")
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path / "anning", "fossils", key, "pixi-editor")
         assert (tmp_path / "anning/prefix/Menu/pixi-editor.json").is_file()
 
@@ -91,7 +126,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.get_by_label("Namespace").fill("acme/team")
     page.get_by_label("Project").fill("tools")
     page.get_by_role("button", name="Add publisher").click()
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).to_contain_text("never")
     variable = workflow_snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
     expect(page.locator("#snippet")).to_contain_text(f"--url {demo.address} --channel {channel}")
@@ -102,7 +137,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
     expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
     page.goto(f"/channels/{channel}/settings/publishers")
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).not_to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
 
 def test_channel_transfer(demo: DemoSite, owner: BrowserUser, channel: str) -> None:

@@ -111,8 +111,9 @@ def _tar(size: int) -> Iterator[bytes]:
 
 
 def until_sent(page: Page, megabytes: int) -> None:
-    sent = "document.querySelector('progress')?.value ?? 0"
-    wait_until(lambda: page.evaluate(sent) > megabytes * MB, seconds=120)
+    """Wait until the bar of the upload shows so many megabytes, after the file was hashed."""
+    share = "document.querySelector('[data-state=sending] progress')?.value ?? 0"
+    wait_until(lambda: page.evaluate(share) * LIMIT > megabytes * MB, seconds=300)
 
 
 def test_large_upload_continues_after_interruptions(demo: DemoSite) -> None:
@@ -141,7 +142,7 @@ def test_large_upload_continues_after_interruptions(demo: DemoSite) -> None:
                 page.reload()
                 page.get_by_label("Choose files").set_input_files(str(file))
                 row = page.get_by_role("listitem").filter(has_text=file.name)
-                expect(row).to_contain_text("Published: noarch, revision 1", timeout=180_000)
+                expect(row).to_contain_text("Published: noarch, revision 1", timeout=300_000)
             response = httpx.head(f"{server.address}/robots/noarch/{file.name}")
             assert file.stat().st_size == int(response.headers["content-length"])
     # Each piece is sent once, except those interrupted by the cut and by the reload: the server keeps the bytes that

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import BrowserLog
 from tests.browser.demo_site import PASSWORD, DemoSite
@@ -24,6 +24,11 @@ _DROP = """
   }
 }
 """
+
+
+def drop_files(target: Locator, *paths: Path) -> None:
+    """Drop files on an element."""
+    target.evaluate(_DROP, [(path.name, b64encode(path.read_bytes()).decode()) for path in paths])
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class BrowserUser:
         page.get_by_role("heading", name="Check your email").wait_for()
         page.goto(f"/verify/{self.secret_in_email('Verify your email address')}")
         page.get_by_role("button", name="Verify address").click()
-        page.get_by_role("heading", name="verified").wait_for()
+        page.wait_for_url("**/home")
 
     def secret_in_email(self, subject: str) -> str:
         """Wait for an email whose subject starts with `subject`; return the secret in the link of the newest one."""
@@ -85,17 +90,17 @@ class BrowserUser:
     def drop(self, channel: str, *paths: Path) -> None:
         """Drop files on the upload page, and wait until they are published."""
         self.page.goto(f"/channels/{channel}/settings/upload")
-        files = [(path.name, b64encode(path.read_bytes()).decode()) for path in paths]
-        self.page.locator("[data-drop]").evaluate(_DROP, files)
+        drop_files(self.page.locator("[data-drop]"), *paths)
+        rows = self.page.get_by_role("list", name="Uploads").get_by_role("listitem")
         for path in paths:
-            expect(self.page.get_by_role("listitem").filter(has_text=path.name)).to_contain_text("Published")
+            expect(rows.filter(has_text=path.name)).to_contain_text("Published", timeout=60_000)
 
     def add_member(self, channel: str, name_or_email: str, role: str) -> None:
         """Add a user, or invite an email address."""
         page = self.page
         page.goto(f"/channels/{channel}/settings/members")
-        page.get_by_label("User name or email address").fill(name_or_email)
-        page.get_by_role("combobox", name="Role", exact=True).first.select_option(role)
+        page.get_by_label("User, group or email address").fill(name_or_email)
+        page.get_by_label("Role", exact=True).select_option(role)
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_text(name_or_email).first.wait_for()
 

@@ -74,9 +74,11 @@ def test_invalid_channel_name_is_not_possible(name: str) -> None:
 
 
 def test_channel_with_invalid_or_reserved_name_is_refused(factory: Factory) -> None:
-    for name in (*BAD_NAMES, *RESERVED):
-        with pytest.raises(NameTaken, match="is not a valid channel name"):
-            factory.channel(name)
+    for names, reason in (BAD_NAMES, "is not a valid channel name|needs a name"), (RESERVED, "is reserved"):
+        for name in names:
+            with pytest.raises(NameTaken, match=reason) as refusal:
+                factory.channel(name)
+            assert ["name"] == list(refusal.value.fields)
 
 
 @pytest.mark.parametrize("name", RESERVED)

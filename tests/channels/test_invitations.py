@@ -15,6 +15,7 @@ from seaway.database.tables import invitations as rows
 from seaway.database.tables import members as member_rows
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
+from seaway.users import emails
 from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
@@ -238,3 +239,24 @@ def test_invitation_to_a_channel_without_owner_can_be_declined(seaway: Seaway, f
     with seaway.site.database.write_channel(boats) as tx:
         outbox = seaway.request_parts.accounts.outbox
         invitations.decline(tx, seaway.site.clock.now_ms(), ANONYMOUS, secret, outbox=outbox)
+
+
+def test_user_with_the_verified_address_answers_without_the_link(seaway: Seaway, factory: Factory, boats: str) -> None:
+    """Only that user; an address of another account, or one that is not verified, gives no access."""
+    kim, eve = factory.signed_in("kim"), factory.signed_in("eve")
+    with seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
+        emails.add(tx, now_ms, kim.user_id or 0, "KIM@example.com", verified=True)
+        emails.add(tx, now_ms, eve.user_id or 0, "kim@example.com", verified=False)
+    invitation, secret = invite(seaway, factory.signed_in("ada"))
+    with seaway.site.database.read() as tx:
+        assert [invitation] == invitations.addressed_to(tx, now_ms, kim.user_id or 0)
+        assert [] == invitations.addressed_to(tx, now_ms, eve.user_id or 0)
+    for answer in (invitations.accept_addressed, invitations.decline_addressed):
+        with seaway.site.database.write_channel("boats") as tx, pytest.raises(NotFound):
+            answer(tx, now_ms, eve, invitation.id)
+    with seaway.site.database.write_channel("boats") as tx:
+        invitations.accept_addressed(tx, now_ms, kim, invitation.id)
+    assert Role.CONTRIBUTOR is role(seaway, kim)
+    with pytest.raises(NotFound):
+        accept(seaway, eve, secret)

@@ -61,6 +61,7 @@ def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[
 OUTPUT: dict[tuple[str, ...], Any] = {
     ("user", "add", "eve", "--email", "eve@example.com"): {"name": "eve", "email": "eve@example.com", "admin": False},
     ("user", "add", "root-of-all", "--admin"): {"name": "root-of-all", "admin": True},
+    ("user", "invite", "eve", "eve@example.com"): {"name": "eve", "email": "eve@example.com", "verified": False},
     ("user", "list"): [{"name": "ada", "admin": True}, {"name": "bob", "admin": False}],
     ("user", "password", "bob", "--password-stdin"): {"name": "bob"},
     ("user", "disable", "bob"): {"name": "bob"},
@@ -191,7 +192,8 @@ def test_every_command_has_a_json_example() -> None:
     known = {
         command
         for command in commands()
-        if command not in {("serve",), ("work",), ("restore",), ("rebuild",), ("file", "restore")}
+        if command
+        not in {("serve",), ("work",), ("restore",), ("rebuild",), ("file", "restore"), ("user", "resend-invitation")}
     }
     assert known == {words[:length] for words in OUTPUT for length in (1, 2) if words[:length] in known}
 
@@ -245,6 +247,13 @@ def test_transfer_notifies_both_owners(filled_shell: Shell) -> None:
         filled_shell.run("user", "add", name, "--email", f"{name}@example.com")
     filled_shell.run("channel", "add", "shop", "--owner", "eve")
     filled_shell.run("channel", "transfer", "shop", "mallory")
+    assert ["send-email"] * 2 == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
+
+
+def test_invitation_is_sent_twice(filled_shell: Shell) -> None:
+    """It needs an invitation first, so it has no row in OUTPUT."""
+    filled_shell.run("user", "invite", "eve", "eve@example.com")
+    assert filled_shell.run("user", "resend-invitation", "eve", "--json").value is None
     assert ["send-email"] * 2 == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
 
 
@@ -393,6 +402,8 @@ WRONG = {
     ("user", "add", "ada"): ("name-taken", "ada"),
     ("user", "add", "Ada Lovelace"): ("name-taken", "Ada Lovelace"),
     ("user", "add", "admin"): ("name-taken", "admin"),
+    ("user", "invite", "dora", "nowhere"): ("malformed", "nowhere"),
+    ("user", "resend-invitation", "ada"): ("not-allowed", "needs no invitation"),
     ("user", "password", UNKNOWN, "--password-stdin"): ("not-found", UNKNOWN),
     ("user", "password", "bob", "--password-stdin"): ("weak-password", "12 to 256"),
     ("user", "disable", UNKNOWN): ("not-found", UNKNOWN),
@@ -457,7 +468,7 @@ WRONG = {
     ("publisher", "add", UNKNOWN, "google", "--email", "a@b.iam.gserviceaccount.com", "--sub", "1"): ("not-found", ""),
     ("publisher", "add", "tools", UNKNOWN): ("not-found", UNKNOWN),
     ("publisher", "set", "tools", "1", "--exchanges", "11"): ("malformed", "1 to 10"),
-    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Input should be"),
+    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Choose READ"),
     ("publisher", "remove", "tools", "99"): ("not-found", "99"),
     ("reindex", UNKNOWN): ("not-found", UNKNOWN),
     ("backup", "backup"): ("bad-setting", ".tar"),

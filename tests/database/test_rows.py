@@ -25,7 +25,21 @@ from seaway.indexing.file_rows import find_subdir, records_of
 from seaway.jobs import queue
 from seaway.keys import api_keys, channel_keys
 from seaway.oauth import grants
-from seaway.packages import catalog, damaged_blobs, files, overview, recent_uploads, storage_usage, versions
+from seaway.packages import (
+    catalog,
+    channel_statistics,
+    damaged_blobs,
+    download_history,
+    downloads,
+    files,
+    recent_uploads,
+    search,
+    storage_usage,
+    versions,
+)
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import DownloadKey, Split
+from seaway.packages.search import PackageQuery
 from seaway.server.job_handlers import Sweep
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
@@ -44,6 +58,10 @@ class _Stored:
     channel: int
     by_ada: Caller
     by_bob: Caller
+
+    @property
+    def today(self) -> int:
+        return downloads.day_of(self.now_ms)
 
 
 READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
@@ -71,7 +89,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_of_channel(at.tx, at.channel, 10)],
     "audit": lambda at: audit_log.of_all(at.tx, limit=100),
     "packages": lambda at: catalog.list_packages(at.tx, at.channel),
-    "lines": lambda at: overview.page_by_name(at.tx, at.channel, start=0, limit=5),
+    "lines": lambda at: search.search(at.tx, OPERATOR, PackageQuery(), limit=5).hits,
     "versions": lambda at: versions.of_package(at.tx, at.channel, "talos"),
     "files": lambda at: files.of_package(at.tx, at.channel, "talos", limit=5),
     "package": lambda at: [files.describe(at.tx, at.channel, "talos")],
@@ -81,6 +99,19 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
         *storage_usage.by_channel(at.tx, limit=5),
         storage_usage.of_packages(at.tx),
         storage_usage.of_documents(at.tx),
+    ],
+    "downloads": lambda at: [
+        download_history.of_package(at.tx, at.channel, "talos", today=at.today, days=30, split=Split.VERSION),
+        download_history.of_package(
+            at.tx, at.channel, "talos", today=at.today, days=30, split=Split.CLIENT, version="1.0"
+        ),
+        *download_history.most_downloaded(at.tx, at.channel, 5),
+    ],
+    "statistics": lambda at: [
+        channel_statistics.of_channel(
+            at.tx, channels.get(at.tx, "robots"), today=at.today, days=30, split=Split.PACKAGE
+        ),
+        *storage_usage.samples(at.tx, at.channel, today=at.today, days=1),
     ],
     "damage": lambda at: damaged_blobs.affected_files(at.tx, 5),
     "holdings": lambda at: _holdings(at.tx, at.channel),
@@ -157,7 +188,9 @@ async def fill(seaway: Seaway, factory: Factory) -> None:
             sha256=tx.execute(select(tables.files.c.sha256)).scalar_one(), found_at=now, problem="damaged"
         ))  # fmt: skip
         file_id = tx.execute(select(tables.files.c.id)).scalar_one()
-        tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
+        counts = {DownloadKey(file_id, downloads.day_of(now), ClientFamily.CONDA): 2}
+        downloads.add(tx, counts, today=downloads.day_of(now))
+        storage_usage.sample(tx, downloads.day_of(now))
         queue.enqueue(tx, now, Sweep())
     by = factory.signed_in("ada")
     with seaway.site.database.write_site() as tx:

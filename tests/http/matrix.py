@@ -73,6 +73,8 @@ GET /channels/{channel}                                   200/404   200/404   20
 HEAD /channels/{channel}                                  200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/logo/{name}                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/logo/{name}                      200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/statistics                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/statistics                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
@@ -89,6 +91,8 @@ POST /channels/{channel}/packages/{package}/{act}        401       403/404   403
 POST /channels/{channel}/packages/{package}/undo-yank    401       403/404   403       303       303       403       403       303       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
+GET /style                                                200       200       200       200       200       200       200       200       200       200       401
+HEAD /style                                               200       200       200       200       200       200       200       200       200       200       401
 GET /docs                                                 200       200       200       200       200       200       200       200       200       200       401
 HEAD /docs                                                200       200       200       200       200       200       200       200       200       200       401
 GET /docs/{page:path}                                     200       200       200       200       200       200       200       200       200       200       401
@@ -128,6 +132,9 @@ HEAD /reset/sent                                          200       200       20
 GET /reset/{secret}                                       404       404       404       404       404       404       404       404       404       404       401
 HEAD /reset/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
 POST /reset/{secret}                                      403       403       403       403       403       403       403       403       403       403       403
+GET /invite/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /invite/{secret}                                     404       404       404       404       404       404       404       404       404       404       401
+POST /invite/{secret}                                     403       403       403       403       403       403       403       403       403       403       403
 GET /signin/{provider}                                    404       404       404       404       404       404       404       404       404       404       401
 HEAD /signin/{provider}                                   404       404       404       404       404       404       404       404       404       404       401
 GET /signin/{provider}/callback                           404       404       404       404       404       404       404       404       404       404       401
@@ -160,6 +167,8 @@ HEAD /confirm                                             401       403       40
 POST /confirm                                             401       403       403       403       403       403       403       403       403       403       401
 GET /account                                              401       403       403       403       403       403       403       403       403       403       401
 HEAD /account                                             401       403       403       403       403       403       403       403       403       403       401
+GET /home                                                 401       403       403       403       403       403       403       403       403       403       401
+HEAD /home                                                401       403       403       403       403       403       403       403       403       403       401
 GET /account/emails                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
 POST /account/emails/send                                 401       403       403       403       403       403       403       403       403       403       401
@@ -200,6 +209,8 @@ GET /invitations/{secret}                                 404       404       40
 HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
 POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
 POST /invitations/{secret}/decline                        403       404       404       404       404       404       404       404       404       404       401
+POST /account/invitations/accept                          401       403       403       403       403       403       403       403       403       403       401
+POST /account/invitations/decline                         401       403       403       403       403       403       403       403       403       403       401
 GET /account/offers                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/offers                                      401       403       403       403       403       403       403       403       403       403       401
 GET /account/groups                                       401       403       403       403       403       403       403       403       403       403       401
@@ -233,6 +244,7 @@ GET /channels/{channel}/settings/keys                     401       403       40
 HEAD /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
@@ -254,12 +266,26 @@ POST /channels/{channel}/settings/invitations/withdraw    401       403       40
 POST /channels/{channel}/settings/invitations/resend      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/remove       401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/test         401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/rules        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/offer            401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
 
 Pages of site admins: 404 for other users and for every key
+GET /admin                                                404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin                                               404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/invite                                   404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/{user}/{act}                             404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/{user}/{act}                            404       404       404       404       404       404       404       404       404       404       401
+GET /admin/channels/{channel}/delete                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/issuers/{issuer}/{act}                        404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/{user}/quota                            404       404       404       404       404       404       404       404       404       404       401
+POST /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users                                          404       404       404       404       404       404       404       404       404       404       401
 HEAD /admin/users                                         404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users/{user}                                   404       404       404       404       404       404       404       404       404       404       401
@@ -288,6 +314,7 @@ The API: contents of channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}                            200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/statistics                 200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages                   200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401
@@ -323,6 +350,8 @@ POST /api/v1/channels/{channel}/invitations               401       403/404   40
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/invitations/response                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/invitations                                   401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/invitations/{invitation}/response            401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
@@ -390,6 +419,9 @@ The API: the site; keys have no access
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users                                        401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users/{user}/invitation                      401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/users/{user}                               401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/channels/{channel}/quota                    401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}/quota                            401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/users/{user}/second-factor-reset             401       403       403       403       403       403       403       403       403       403       401
@@ -444,6 +476,7 @@ GET /api/v1/channels/{channel}/invitations                403/404   403       40
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
 POST /api/v1/invitations/response                         200       200       200       200       200       200
+POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       404
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
@@ -486,6 +519,7 @@ GET /channels/{channel}/settings/log                      403/404   403       40
 GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
 GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
+POST /channels/{channel}/settings/upload                  403/404   403       303       303       403       303
 GET /channels/new                                         200       200       200       200       200       200
 GET /account/user-names                                   200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
@@ -499,6 +533,7 @@ POST /channels/{channel}/settings/keys/revoke             403/404   303       30
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers/test         403/404   403       403       200       200       200
 POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
@@ -511,6 +546,9 @@ The site
 GET /api/v1/users                                         403       403       403       403       200       403
 GET /api/v1/users/{user}                                  403       403       403       403       200       403
 PATCH /api/v1/users/{user}                                403       403       403       403       200       403
+POST /api/v1/users                                        403       403       403       403       201       403
+POST /api/v1/users/{user}/invitation                      403       403       403       403       204       403
+DELETE /api/v1/users/{user}                               403       403       403       403       204       403
 PATCH /api/v1/channels/{channel}/quota                    403       403       403       403       200       403
 GET /api/v1/users/{user}/quota                            403       403       403       403       200       403
 POST /api/v1/users/{user}/second-factor-reset             403       403       403       403       200       403
@@ -534,6 +572,14 @@ GET /api/v1/channels/{channel}/audit                      403/404   403       40
 GET /api/v1/channels/{channel}/upload-log                 403/404   403       403       200       200       200
 
 Pages of site admins; submitted forms redirect
+GET /admin                                                404       404       404       404       200       404
+GET /admin/users/invite                                   404       404       404       404       200       404
+GET /admin/users/{user}/{act}                             404       404       404       404       200       404
+GET /admin/channels/{channel}/delete                      404       404       404       404       200       404
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       200       404
+POST /admin/users/invite                                  404       404       404       404       303       404
+POST /admin/users/{user}/quota                            404       404       404       404       303       404
+POST /admin/channels/{channel}/delete                     404       404       404       404       303       404
 GET /admin/users                                          404       404       404       404       200       404
 GET /admin/users/{user}                                   404       404       404       404       200       404
 GET /admin/channels                                       404       404       404       404       200       404

@@ -77,11 +77,16 @@ def _link_to_verify(_context: MatrixContext, _caller: str) -> Iterable[RouteRequ
 
 
 @builds(
-    *(f"{method} /{purpose}/{{secret}}" for purpose in ("reset", "first-account") for method in ("GET", "HEAD", "POST"))
+    *(
+        f"{method} /{purpose}/{{secret}}"
+        for purpose in ("reset", "first-account", "invite")
+        for method in ("GET", "HEAD", "POST")
+    )
 )
 def _link(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield RouteRequest("/reset/swy-ln-unknown")
     yield RouteRequest("/first-account/swy-ln-unknown")
+    yield RouteRequest("/invite/swy-ln-unknown")
 
 
 @builds("POST /api/oauth/device")

@@ -10,7 +10,7 @@ from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.keys import api_keys
 from seaway.publishing.logos import NewLogo
-from seaway.users import users
+from seaway.users import emails, users
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form, user_of
 from tests.support import images
 from tests.support.requests import bearer
@@ -174,6 +174,18 @@ def _withdrawing_an_invitation(context: MatrixContext, _caller: str) -> Iterable
 def _accepting_an_invitation(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     _, secret = _new_invitation(context, context.new_channel())
     yield RouteRequest("/api/v1/invitations/response", json={"secret": secret, "response": "accept"})
+
+
+@builds("POST /api/v1/invitations/{invitation}/response")
+def _accepting_an_addressed_invitation(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    """An invitation to the verified email address of the contributor."""
+    channel, factory = context.new_channel(), context.site.factory
+    address = f"{context.site.new_name('m')}@example.com"
+    with factory.seaway.site.database.write_site() as tx:
+        now_ms = factory.seaway.site.clock.now_ms()
+        emails.add(tx, now_ms, users.get(tx, context.users["contrib"]).id, address, verified=True)
+        invitation, _ = invitations.invite(tx, now_ms, OPERATOR, channel, address, Role.VIEWER, outbox=None)
+    yield RouteRequest(f"/api/v1/invitations/{invitation.id}/response", json={"response": "accept"})
 
 
 def _offered_channel(context: MatrixContext) -> str:

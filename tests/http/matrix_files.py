@@ -11,7 +11,7 @@ from seaway.packages.removal import FileAction, select_files
 from seaway.web import assets
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, raw_headers
+from tests.support.requests import bearer, file_part, multipart, multipart_type, raw_headers
 
 INDEX_DOCUMENTS = (
     "noarch/repodata.json",
@@ -244,3 +244,10 @@ def _comparing(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
 @builds("GET /api/v1/upload-log")
 def _reading_the_upload_log(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield RouteRequest("/api/v1/upload-log", params={"channel": context.channel})
+
+
+@builds("POST /channels/{channel}/settings/upload")
+def _uploading_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    file = context.new_file()
+    path = f"/channels/{context.channel}/settings/upload"
+    yield RouteRequest(path, content=multipart(file_part(file)), headers=multipart_type())

@@ -7,6 +7,7 @@ from functools import cache
 from joserfc.jwk import RSAKey
 
 from seaway.callers.caller import OPERATOR
+from seaway.sign_in import user_invitations
 from seaway.trusted_publishing import issuers
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form
 
@@ -16,6 +17,32 @@ def _disabling_an_account(context: MatrixContext, _caller: str) -> Iterable[Rout
     yield RouteRequest(
         f"/api/v1/users/{context.site.factory.user(context.site.new_name('other'))}", json={"disabled": True}
     )
+
+
+@builds("POST /api/v1/users")
+def _inviting_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_name("invited")
+    yield RouteRequest("/api/v1/users", json={"name": name, "email": f"{name}@example.com"})
+
+
+def new_invited_user(context: MatrixContext) -> str:
+    """Invite a user; return the name."""
+    seaway, name = context.site.factory.seaway, context.site.new_name("invited")
+    with seaway.site.database.write_site() as tx:
+        parts, now_ms = seaway.request_parts.accounts, seaway.site.clock.now_ms()
+        user_invitations.invite(parts, tx, now_ms, OPERATOR, name, f"{name}@example.com")
+    return name
+
+
+@builds("POST /api/v1/users/{user}/invitation")
+def _inviting_a_user_again(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/users/{new_invited_user(context)}/invitation")
+
+
+@builds("DELETE /api/v1/users/{user}")
+def _deleting_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.factory.user(context.site.new_name("other"))
+    yield RouteRequest(f"/api/v1/users/{name}?confirm={name}")
 
 
 @builds("PATCH /api/v1/channels/{channel}/quota")
@@ -64,7 +91,7 @@ def _reading_an_issuer_by_page(_context: MatrixContext, _caller: str) -> Iterabl
 @builds("POST /admin/issuers")
 def _adding_an_issuer_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     name = context.site.new_name("forge")
-    yield form("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
+    yield form("/admin/issuers", name=name, issuer=f"https://{name}.example.com", kind="gitlab")
 
 
 @builds("POST /admin/issuers/{issuer}/{act}")
@@ -81,7 +108,37 @@ def _changing_a_user_by_page(context: MatrixContext, _caller: str) -> Iterable[R
     user = context.site.factory.user(context.site.new_name("other"))
     for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
-    yield form(f"/admin/users/{user}/quota", quota="20 GB")
+    yield form(f"/admin/users/{new_invited_user(context)}/invite")
+    yield form(f"/admin/users/{user}/delete", name=user)
+
+
+@builds("GET /admin/users/{user}/{act}", "HEAD /admin/users/{user}/{act}")
+def _asking_to_change_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    for act in ("disable", "enable", "promote", "demote", "reset", "delete"):
+        yield RouteRequest(f"/admin/users/{context.users['viewer']}/{act}")
+
+
+@builds("POST /admin/users/invite")
+def _inviting_a_user_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_name("invited")
+    yield form("/admin/users/invite", name=name, email=f"{name}@example.com")
+
+
+@builds("POST /admin/users/{user}/quota")
+def _limiting_a_user_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield form(f"/admin/users/{context.users['viewer']}/quota", quota="20 GB")
+
+
+@builds("POST /admin/channels/{channel}/delete")
+def _deleting_a_channel_as_admin(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_channel()
+    yield form(f"/admin/channels/{name}/delete", name=name)
+
+
+@builds("GET /admin/issuers/{issuer}/{act}", "HEAD /admin/issuers/{issuer}/{act}")
+def _asking_to_change_an_issuer(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    for act in ("disable", "remove"):
+        yield RouteRequest(f"/admin/issuers/{new_issuer(context)}/{act}")
 
 
 @builds("POST /admin/channels/{channel}/quota")

@@ -58,6 +58,11 @@ def _adding_a_publisher_by_page(context: MatrixContext, _caller: str) -> Iterabl
     yield form(f"/channels/{context.channel}/settings/publishers", issuer="github", mode="READ", **fields)
 
 
+@builds("POST /channels/{channel}/settings/publishers/test")
+def _testing_a_token(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield form(f"/channels/{context.channel}/settings/publishers/test", token="a.b.c")
+
+
 @builds("POST /channels/{channel}/settings/publishers/rules")
 def _setting_rules_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield form(f"/channels/{context.channel}/settings/publishers/rules", attestations="optional")

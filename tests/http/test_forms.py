@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from seaway.errors import Malformed, TooLarge
-from seaway.http.page_forms import MAX_BYTES, MAX_FILE_BYTES, Form, accepts_file, form_of
+from seaway.http.page_forms import MAX_BYTES, MAX_FILE_BYTES, Form, accepts_file, form_of, streams_file
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +107,40 @@ async def test_field_with_invalid_text_is_refused() -> None:
     for content in (b"\0", b"\xff"):
         with pytest.raises(Malformed):
             await MultipartRequest(text_part("a", content)).form_with("logo")
+
+
+async def test_only_fields_before_a_streamed_file_are_read() -> None:
+    """The token of the form is known before the file has arrived, and the file is read piece by piece."""
+    file = bytes(20 * MIB)
+    multipart = MultipartRequest(text_part("csrf_token", b"secret"), file_part("file", file))
+    found: list[Form] = []
+
+    @streams_file("file")
+    async def handler(request: Request) -> Response:
+        found.append(await form_of(request))
+        return Response()
+
+    await handler(multipart.request)
+    (form,) = found
+    assert ("secret", "f") == (form.text("csrf_token"), form.streamed and form.streamed.file_name)
+    assert multipart.taken <= 65_536
+    assert form.streamed is not None
+    sizes = [len(chunk) async for chunk in form.streamed.chunks()]
+    assert (len(file), True) == (sum(sizes), max(sizes) <= 65_536)
+    await form.streamed.finish()
+
+
+async def test_field_after_a_streamed_file_is_refused() -> None:
+    """It would have been read too late."""
+    multipart = MultipartRequest(file_part("file", b"content"), text_part("replace", b"on"))
+
+    @streams_file("file")
+    async def handler(request: Request) -> Response:
+        streamed = (await form_of(request)).streamed
+        assert streamed is not None
+        assert [b"content"] == [chunk async for chunk in streamed.chunks()]
+        await streamed.finish()
+        return Response()
+
+    with pytest.raises(Malformed):
+        await handler(multipart.request)

@@ -39,7 +39,7 @@ async def test_searches_and_lists_share_one_limit(http: httpx.AsyncClient, clock
         "/api/v1/search?q=a",
         "/api/v1/channels",
         "/api/v1/channels/boats/packages",
-        "/channels/boats?sort=updated",
+        "/channels/boats?q=a",
     )
     assert [200] * 6 == [(await http.get(path)).status_code for path in lists]
     refused = [await http.get(path) for path in lists]

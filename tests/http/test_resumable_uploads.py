@@ -179,3 +179,25 @@ def test_chunked_body_over_the_announced_length_is_refused(http: httpx.Client, c
 
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner)}
     assert 413 == http.patch(location, content=endless(), headers=headers).status_code
+
+
+def test_headers_name_the_existing_file(http: httpx.Client, channel: Channel) -> None:
+    """They say whether it has the same bytes and can be replaced, so that a client need not parse a sentence."""
+    file = conda(index_json("existing"), files={"share/noise": b"first"})
+    other = conda(index_json("existing"), files={"share/noise": b"second"})
+
+    def outcome(key: str | None, sent: PackageFile, **more: str) -> tuple[int, str | None, str | None]:
+        response = begin(http, channel.name, key, sent, **more)
+        if response.status_code == 201:
+            response = send(http, response.headers["location"], key, 0, sent.content)
+        headers = response.headers
+        assert f"/{channel.name}/noarch/{file.name}" == headers["seaway-path"]
+        return response.status_code, headers.get("seaway-outcome"), headers.get("seaway-existing")
+
+    owner, contributor = channel.owner, channel.contributor
+    assert (204, "published", None) == outcome(owner, file)
+    assert (204, "repeated", None) == outcome(owner, file)
+    assert (409, None, "same") == outcome(contributor, file, sha256=file.sha256)
+    assert (409, None, "different") == outcome(contributor, other)
+    assert (409, None, "replaceable") == outcome(owner, other)
+    assert (204, "replaced", None) == outcome(owner, other, force="true")

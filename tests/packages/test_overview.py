@@ -4,7 +4,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.packages import overview, removal, versions
+from seaway.packages import removal, versions
 from seaway.packages.overview import PackageLine, PackageOverviews, name_of_spec
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda, index_json, tar_bz2
@@ -72,21 +72,6 @@ async def test_changes_are_visible_at_once(seaway: Seaway, factory: Factory) -> 
     with record_statements(seaway.site.database) as statements:
         package_lines(seaway, overviews)
     assert len(statements) == 2  # the channel, its subdirs
-
-
-async def test_page_by_name_takes_five_statements(seaway: Seaway, factory: Factory) -> None:
-    """The number does not depend on the packages of the page, and nothing is cached."""
-    factory.channel("chan")
-    for number in range(12):
-        await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
-    with seaway.site.database.read() as tx:
-        channel_id = channels.get(tx, "chan").id
-        with record_statements(seaway.site.database) as for_two:
-            first = overview.page_by_name(tx, channel_id, start=0, limit=2)
-        with record_statements(seaway.site.database) as for_ten:
-            rest = overview.page_by_name(tx, channel_id, start=2, limit=10)
-    assert [line.name for line in first + rest] == [f"package-{number:02}" for number in range(12)]
-    assert len(for_two) == len(for_ten) == 5
 
 
 async def test_overview_cache_is_bounded(seaway: Seaway, factory: Factory) -> None:

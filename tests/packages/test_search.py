@@ -1,20 +1,24 @@
 """Search finds packages by name, summary and match spec, and only in channels that the caller can read."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, CredentialKind
+from seaway.channels import channels
 from seaway.channels.roles import Role
 from seaway.errors import Malformed
-from seaway.packages import removal
-from seaway.packages.search import Hit, search
+from seaway.packages import downloads, metadata_corrections, removal, search, versions
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import DownloadKey
+from seaway.packages.search import FilterChoices, Hit, PackageQuery, Sort
 from seaway.server.wiring import Seaway
 from seaway.users import users
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
+from tests.support.statements import record_statements
 
 pytestmark = pytest.mark.anyio
 
@@ -23,11 +27,19 @@ async def publish(seaway: Seaway, channel: str, name: str, version: str = "1.0",
     await publish_file(seaway, channel, conda(index_json(name, version=version), about={"summary": summary}))
 
 
-def search_hits(seaway: Seaway, query: str, by: Caller = ANONYMOUS, **more: str) -> list[tuple[str, str]]:
+def full_hits(seaway: Seaway, text: str, by: Caller = ANONYMOUS, **filters: Any) -> list[Hit]:
     with seaway.site.database.read() as tx:
-        hits, next_page = search(tx, by, query, limit=50, **more)
-    assert next_page is None
-    return [(hit.channel, hit.package) for hit in hits]
+        found = search.search(tx, by, PackageQuery(text, **filters), limit=50)
+    assert found.next is None
+    return found.hits
+
+
+def search_hits(seaway: Seaway, text: str, by: Caller = ANONYMOUS, **filters: Any) -> list[tuple[str, str]]:
+    return [(hit.channel, hit.package) for hit in full_hits(seaway, text, by, **filters)]
+
+
+def names(seaway: Seaway, text: str, **filters: Any) -> list[str]:
+    return [hit.package for hit in full_hits(seaway, text, **filters)]
 
 
 def session_caller(seaway: Seaway, name: str) -> Caller:
@@ -54,12 +66,21 @@ async def test_match_spec_selects_versions(seaway: Seaway, factory: Factory) -> 
     factory.channel("chan")
     for version in ("1.9", "1.10", "2.0"):
         await publish(seaway, "chan", "demo", version)
-    with seaway.site.database.read() as tx:
-        hits, _ = search(tx, ANONYMOUS, "demo <2", limit=10)
-    assert [Hit("chan", "demo", "", "1.10", ("noarch",))] == hits
+    (hit,) = full_hits(seaway, "demo <2")
+    assert ("chan", "demo", "1.10", ("noarch",), 3) == (hit.channel, hit.package, hit.version, hit.subdirs, hit.files)
     assert [] == search_hits(seaway, "demo >2")
-    assert [] == search_hits(seaway, "demo >=")
     assert [("chan", "demo")] == search_hits(seaway, "demo 2.0 h1_0")
+    with seaway.site.database.read() as tx:
+        assert [0, 1] == [search.choices(tx, ANONYMOUS, PackageQuery(text)).total for text in ("demo >2", "demo >=2")]
+
+
+@pytest.mark.parametrize("text", ["demo >", "demo >=", "demo >=1,", "demo >=1,<", "demo[", "demo >=1,!", "demo ~="])
+async def test_match_spec_that_is_being_typed_finds_what_it_says_so_far(
+    seaway: Seaway, factory: Factory, text: str
+) -> None:
+    factory.channel("chan")
+    await publish(seaway, "chan", "demo", "1.0")
+    assert [("chan", "demo")] == search_hits(seaway, text)
 
 
 async def test_private_channel_is_searched_only_for_its_members(seaway: Seaway, factory: Factory) -> None:
@@ -99,37 +120,131 @@ async def test_summary_of_the_last_upload_is_searched(seaway: Seaway, factory: F
     assert [("chan", "demo")] == search_hits(seaway, "new")
 
 
-async def test_each_page_of_hits_takes_two_statements(seaway: Seaway, factory: Factory) -> None:
-    """Every hit is on exactly one page."""
-    names = [f"part-{number:02}" for number in range(7)]
+async def test_page_takes_two_statements_in_every_order(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
+    """Every package is on exactly one page."""
+    parts = [f"part-{number:02}" for number in range(7)]
     for channel in ("one", "two"):
         factory.channel(channel)
-        for name in names:
+        for name in parts:
             await publish(seaway, channel, name)
-    statements: list[str] = []
-    event.listen(seaway.site.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
-    pages: list[Sequence[Hit]] = []
-    after: str | None = ""
-    while after is not None:
+            clock.move(1)
+    for order in Sort:
+        query = PackageQuery("part", sort=order)
+        pages: list[list[Hit]] = []
+        after, previous = "", []
+        while after is not None:
+            with seaway.site.database.read() as tx, record_statements(seaway.site.database) as statements:
+                results = search.search(tx, ANONYMOUS, query, after=after, limit=4)
+            assert 2 == len(statements)
+            pages.append(results.hits)
+            previous.append(results.previous)
+            after = results.next
+        assert [4, 4, 4, 2] == [len(page) for page in pages]
+        assert previous[0] is None
+        for number in range(1, 4):
+            with seaway.site.database.read() as tx:
+                back = search.search(tx, ANONYMOUS, query, after=previous[number] or "", limit=4)
+            assert back.hits == pages[number - 1]
+            assert (back.previous is None) == (number == 1)
+            assert back.next is not None
+        found = [(hit.package, hit.channel) for page in pages for hit in page]
+        in_time = [(name, channel) for channel in ("two", "one") for name in reversed(parts)]
+        by_name = [(name, channel) for name in parts for channel in ("one", "two")]
+        assert found == (in_time if order is Sort.UPDATED else by_name)
+
+
+async def test_packages_are_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
+    """By name, latest upload and downloads; by platform, license and channel."""
+    factory.channel("chan")
+    await publish(seaway, "chan", "b")
+    clock.move(1)
+    linux = index_json("a", subdir="linux-64", noarch=..., license="Apache-2.0")
+    await publish_file(seaway, "chan", conda(linux))
+    clock.move(1)
+    await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
+    factory.channel("other")
+    await publish(seaway, "other", "b")
+    with seaway.site.database.write_site() as tx:
+        (build,) = versions.of_package(tx, channels.get(tx, "chan").id, "b")[0].builds
+        downloads.add(tx, {DownloadKey(build.id, 20_000, ClientFamily.CONDA): 3}, today=20_000)
+    assert names(seaway, "", channel="chan") == ["a", "b", "b-c"]
+    assert names(seaway, "", channel="chan", sort=Sort.UPDATED) == ["b-c", "a", "b"]
+    assert names(seaway, "", channel="chan", sort=Sort.DOWNLOADS) == ["b", "a", "b-c"]
+    assert names(seaway, "", subdir="linux-64") == names(seaway, "", license="Apache-2.0") == ["a"]
+    assert names(seaway, "demo", subdir="noarch") == names(seaway, "", subdir="linux-64", license="MIT") == []
+    assert names(seaway, "b_c") == names(seaway, "planning motion") == names(seaway, "c") == ["b-c"]
+    assert [hit.downloads for hit in full_hits(seaway, "b", channel="chan")] == [3, 0]
+    with seaway.site.database.read() as tx:
+        found = search.choices(tx, ANONYMOUS, PackageQuery("b", "other", "noarch"))
+        licenses = search.licenses_of(tx, channels.get(tx, "chan").id)
+    assert found == FilterChoices(1, ("chan", "other"), ("noarch",), ("MIT",))
+    assert licenses == ["MIT", "Apache-2.0"]
+
+
+async def test_choices_name_only_readable_channels(seaway: Seaway, factory: Factory) -> None:
+    """A private channel adds no count, license or platform either (P4)."""
+    factory.channel("open")
+    factory.channel("closed", public=False)
+    factory.member("closed", "friend", Role.VIEWER)
+    await publish(seaway, "open", "lib")
+    await publish_file(seaway, "closed", conda(index_json("lib", subdir="linux-64", noarch=..., license="Secret")))
+    with seaway.site.database.read() as tx:
+        anonymous = search.choices(tx, ANONYMOUS, PackageQuery("lib"))
+        friend = search.choices(tx, session_caller(seaway, "friend"), PackageQuery("lib"))
+    assert anonymous == FilterChoices(1, ("open",), ("noarch",), ("MIT",))
+    assert friend == FilterChoices(2, ("closed", "open"), ("linux-64", "noarch"), ("MIT", "Secret"))
+
+
+async def test_license_follows_the_latest_upload_and_its_corrections(
+    seaway: Seaway, factory: Factory, clock: ManualClock
+) -> None:
+    """A correction of an older file changes nothing."""
+    factory.channel("chan")
+    for version, license_name in (("1.0", "MIT"), ("2.0", "GPL-3.0-only")):
+        await publish_file(seaway, "chan", conda(index_json("demo", version, license=license_name)))
+        clock.move(1)
+    assert [hit.license for hit in full_hits(seaway, "demo")] == ["GPL-3.0-only"]
+    for version, license_name in (("2.0", "Zlib"), ("1.0", "ISC")):
+        file_name, reason = f"demo-{version}-h1_0.conda", "It was wrong."
+        metadata_corrections.correct(
+            seaway.site, OPERATOR, "chan", "noarch", file_name, {"license": license_name}, reason
+        )
+    assert [hit.license for hit in full_hits(seaway, "demo")] == ["Zlib"]
+
+
+async def test_packages_with_only_yanked_files_are_listed_on_demand(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("chan")
+    await publish(seaway, "chan", "yanked")
+    removal.yank(seaway.site, OPERATOR, "chan", "noarch", "yanked-1.0-h1_0.conda")
+    assert [] == full_hits(seaway, "")
+    (hit,) = full_hits(seaway, "", with_yanked=True)
+    assert (hit.version, hit.files, hit.size, hit.subdirs) == ("1.0", 0, 0, ("noarch",))
+
+
+async def test_packages_of_a_channel_are_read_from_an_index(seaway: Seaway, factory: Factory) -> None:
+    """By name and by time, no page reads the whole channel or sorts it."""
+    if seaway.site.database.engine.dialect.name != "sqlite":
+        pytest.skip("The plan of PostgreSQL depends on the size of the tables.")
+    factory.channel("chan")
+    for sort, search_step in ((Sort.NAME, "channel_id=? AND name>"), (Sort.UPDATED, "channel_id=? AND updated_at<")):
+        query = PackageQuery("", "chan", sort=sort, with_yanked=True)
         with seaway.site.database.read() as tx:
-            statements.clear()
-            hits, after = search(tx, ANONYMOUS, "part", after=after, limit=4)
-        assert 2 == len(statements)
-        pages.append(hits)
-    assert [4, 4, 4, 2] == [len(page) for page in pages]
-    assert [(name, channel) for name in names for channel in ("one", "two")] == [
-        (hit.package, hit.channel) for page in pages for hit in page
-    ]
+            page = search._page(
+                search._matches(tx, ANONYMOUS, query), query, search._parse_cursor("7 name chan")
+            ).limit(50)
+            compiled = page.compile(tx.engine, compile_kwargs={"literal_binds": True})
+            plan = [row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+        assert any(search_step in step for step in plan), plan
+        assert not any(step == "USE TEMP B-TREE FOR ORDER BY" for step in plan), plan
 
 
-@pytest.mark.parametrize("after", ["x", "9 a b", "0 a", "0 a b c"])
+@pytest.mark.parametrize("after", ["x", "+9 a b", "0 a", "0 a b c"])
 def test_invalid_cursor_is_refused(seaway: Seaway, after: str) -> None:
     with seaway.site.database.read() as tx, pytest.raises(Malformed):
-        search(tx, ANONYMOUS, "x", after=after, limit=1)
+        search.search(tx, ANONYMOUS, PackageQuery("x"), after=after, limit=1)
 
 
-@pytest.mark.parametrize("query", [" ", "a b c d e f g h i"])
-def test_search_without_words_or_with_too_many_is_refused(seaway: Seaway, query: str) -> None:
+def test_search_with_too_many_words_is_refused(seaway: Seaway) -> None:
     """Many words make a search slow."""
     with seaway.site.database.read() as tx, pytest.raises(Malformed):
-        search(tx, ANONYMOUS, query, limit=1)
+        search.search(tx, ANONYMOUS, PackageQuery("a b c d e f g h i"), limit=1)

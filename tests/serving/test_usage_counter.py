@@ -11,12 +11,15 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.clock import DAY_MS, MINUTE_MS
+from seaway.database.engine import Tx
 from seaway.database.tables import files
 from seaway.errors import Unavailable
 from seaway.keys import api_keys
-from seaway.packages import downloads
+from seaway.packages import download_history, downloads, search
 from seaway.packages import files as package_files
-from seaway.packages.package_list import downloads_since
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import Split
+from seaway.packages.search import PackageQuery
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
@@ -38,10 +41,17 @@ async def http(seaway: Seaway, factory: Factory) -> AsyncIterator[httpx.AsyncCli
         yield client
 
 
+def recent_downloads(tx: Tx) -> dict[str, int]:
+    """Return the downloads of the packages of boats in the last 30 days, by name."""
+    return {
+        hit.package: hit.downloads for hit in search.search(tx, OPERATOR, PackageQuery(channel="boats"), limit=9).hits
+    }
+
+
 def download_count(seaway: Seaway) -> int:
     seaway.request_parts.usage_counter.write()
     with seaway.site.database.read() as tx:
-        return sum(downloads_since(tx, channels.get(tx, "boats").id, 0).values())
+        return download_history.totals_of_channel(tx, channels.get(tx, "boats").id, 0)[0]
 
 
 @pytest.mark.anyio
@@ -84,24 +94,44 @@ async def test_downloads_are_counted_by_file_and_day(
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
         for _ in range(count):
-            usage_counter.count_download(file_id)
+            usage_counter.count_download(file_id, None)
         usage_counter.write()
     clock.move(DAY_MS)
-    usage_counter.count_download(file_id)
+    usage_counter.count_download(file_id, None)
     usage_counter.write()
     with seaway.site.database.read() as tx:
-        now_ms = clock.now_ms()
-        assert [(today, 3), (today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=2)
-        assert [(today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=1)
-        assert [] == package_files.downloads_by_day(tx, channel_id, "other", now_ms, days=2)
+
+        def by_day(package: str, days: int) -> list[tuple[int, int]]:
+            found = download_history.of_package(tx, channel_id, package, today=today + 1, days=days)
+            return list(found.by_day.items())
+
+        assert [(today, 3), (today + 1, 1)] == by_day("demo", 2)
+        assert [(today + 1, 1)] == by_day("demo", 1)
+        assert [] == by_day("other", 2)
         assert 4 == package_files.get(tx, channel_id, "noarch", FILE.name).downloads
-        assert [{"demo": 4}, {"demo": 1}] == [downloads_since(tx, channel_id, day) for day in (today, today + 1)]
+        assert {"demo": 4} == recent_downloads(tx)
+
+
+@pytest.mark.anyio
+async def test_downloads_are_counted_by_client_family(
+    http: httpx.AsyncClient, seaway: Seaway, clock: ManualClock
+) -> None:
+    """The User-Agent decides; neither it nor the address is stored."""
+    for agent in ("pixi/0.59.0", "rattler-build/0.50.1", "conda/25.9.0 requests/2.32.5", ""):
+        await http.get(PATH, headers={"User-Agent": agent})
+    assert 4 == download_count(seaway)
+    with seaway.site.database.read() as tx:
+        found = download_history.of_channel(
+            tx, channels.get(tx, "boats").id, today=downloads.day_of(clock.now_ms()), days=1, split=Split.CLIENT
+        )
+    assert [("rattler", 2), ("conda", 1), ("other", 1)] == [(one.name, one.total) for one in found.series]
+    assert {one.name for one in found.series} <= {family.value for family in ClientFamily}
 
 
 @pytest.mark.anyio
 async def test_deleted_file_does_not_block_other_counts(http: httpx.AsyncClient, seaway: Seaway) -> None:
     """The counts of a deleted file are dropped, and the rest of the batch is written."""
-    seaway.request_parts.usage_counter.count_download(987_654)
+    seaway.request_parts.usage_counter.count_download(987_654, None)
     await http.get(PATH)
     assert 1 == download_count(seaway)
 
@@ -114,7 +144,7 @@ async def test_unavailable_database_loses_no_counts(http: httpx.AsyncClient, sea
         file_id = tx.execute(select(files.c.id)).scalar_one()
     unavailable = UnavailableDatabase(seaway)
     usage_counter = UsageCounter(replace(seaway.site, database=unavailable))  # type: ignore[arg-type]
-    usage_counter.count_download(file_id)
+    usage_counter.count_download(file_id, None)
     usage_counter.write()
     unavailable.is_away = False
     usage_counter.write()
@@ -165,7 +195,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
     await http.get(PATH)
     seaway.request_parts.usage_counter.stop()
     with seaway.site.database.read() as tx:
-        assert {"demo": 1} == downloads_since(tx, channels.get(tx, "boats").id, 0)
+        assert 1 == download_history.totals_of_channel(tx, channels.get(tx, "boats").id, 0)[0]
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 from seaway.callers.caller import ANONYMOUS, CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import DAY_MS
-from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooManyRequests, WeakPassword
+from seaway.errors import Invalid, Malformed, NameTaken, NotAllowed, NotFound, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
 from seaway.sign_in import sessions
 from seaway.sign_in import sign_up as signing_up
@@ -188,3 +188,15 @@ async def test_sign_up_is_refused_before_the_first_account(seaway: Seaway) -> No
         await sign_up(Accounts(seaway))
     with seaway.site.database.read() as tx:
         assert not users.any_exist(tx)
+
+
+async def test_all_errors_of_the_form_are_reported_at_once(seaway: Seaway, accounts: Accounts) -> None:
+    """And a refused form uses up none of the emails that the address can get."""
+    for _ in range(4):
+        with pytest.raises(Invalid) as refused:
+            await sign_up(accounts, "founder", ADA, "short")
+        assert {"name", "password"} == set(refused.value.fields)
+    with pytest.raises(Invalid) as refused:
+        await sign_up(accounts, "Not a name", "no address", "short")
+    assert {"name", "address", "password"} == set(refused.value.fields)
+    assert "ada" == (await sign_up(accounts, "ada", ADA)).name

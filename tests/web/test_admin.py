@@ -13,24 +13,28 @@ from anyio.from_thread import BlockingPortal
 from joserfc.jwk import RSAKey
 from sqlalchemy import delete, func, insert, select
 
+from seaway import __version__
 from seaway.audit import log
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, quotas
 from seaway.clock import HOUR_MS
 from seaway.database.tables import damaged_blobs, jobs
 from seaway.errors import Invalid, Malformed
-from seaway.packages.sweep import sweep
+from seaway.packages.sweep import LastSweep, SweepResult, sweep
 from seaway.server.wiring import Seaway
-from seaway.sign_in import second_factors
+from seaway.sign_in import second_factors, user_access
+from seaway.storage.disk_space import DiskSpace
 from seaway.trusted_publishing import issuers
 from seaway.users import users
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
+from seaway.web.admin.overview import SiteState, concerns_of
 from tests.support.clock import ManualClock
+from tests.support.mail import emails_to, link_secret
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 from tests.support.statements import record_statements
 from tests.web.conftest import new_user
-from tests.web.http_browser import HttpBrowser
+from tests.web.http_browser import PASSWORD, HttpBrowser
 
 _numbers = count(1)
 
@@ -83,11 +87,11 @@ def test_admin_pages_are_hidden_from_other_users(
     """Their menu has no link, and the pages return 404 as for unknown paths."""
     user_browser = new_browser()
     user_browser.sign_in(new_user(shared))
-    assert ('href="/admin/users"' in admin.get("/").text, 'href="/admin/users"' in user_browser.get("/").text) == (
+    assert ('href="/admin"' in admin.get("/").text, 'href="/admin"' in user_browser.get("/").text) == (
         True,
         False,
     )
-    unknown, hidden = user_browser.get("/admin/users/unknown"), user_browser.get("/admin/users")
+    unknown, hidden = user_browser.get("/admin/users/unknown"), user_browser.get("/admin")
     assert (404, unknown.text) == (hidden.status_code, hidden.text)
     assert 404 == new_browser().get("/admin/users").status_code
 
@@ -109,6 +113,178 @@ def test_user_is_found_disabled_and_enabled(
     assert ["user.demoted", "user.promoted", "user.enabled", "user.disabled"] == last_actions(shared, 4)
     assert 404 == admin.fill(f"/admin/users/{name}/vanish").status_code
     assert 404 == admin.fill("/admin/users/unknown/disable").status_code
+
+
+def test_users_are_filtered_and_sorted(admin: Admin, shared: Seaway) -> None:
+    """By state; unknown values show everything; a list without a match says so and leads back."""
+    active, disabled, unverified = new_user(shared), new_user(shared), f"mate-{next(_numbers)}"
+    with shared.site.database.write_site() as tx:
+        now_ms = shared.site.clock.now_ms()
+        user_access.set_disabled(tx, now_ms, OPERATOR, disabled, disabled=True)
+        users.add(
+            tx, now_ms, OPERATOR, unverified, email=f"{unverified}@example.com", password_hash=None, is_admin=False,
+            is_verified=False,
+        )  # fmt: skip
+
+    def shown(query: str) -> set[str]:
+        text = admin.get(f"/admin/users?{query}").text
+        return {name for name in (active, disabled, unverified, admin.name) if f'href="/admin/users/{name}"' in text}
+
+    assert {active, unverified, admin.name} == shown("state=active")
+    assert {disabled} == shown("state=disabled")
+    assert {unverified} == shown("state=unverified")
+    assert {admin.name} == shown("state=admin")
+    assert {active} == shown(f"q={active}&state=nonsense&sort=nonsense&page=nonsense")
+    text = admin.get(f"/admin/users?q={active}&state=disabled").text
+    assert ("No users match" in text, 'href="/admin/users">Clear filters' in text) == (True, True)
+    names = re.findall(r'<a href="/admin/users/([a-z0-9-]+)"><strong>', admin.get("/admin/users?sort=signed-in").text)
+    assert admin.name == names[0]
+
+
+def test_channels_are_filtered_and_sorted(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """By owner, visibility and quota; the page of a user links to the channels of that user."""
+    owner, small, large = new_user(shared), f"small-{next(_numbers)}", f"large-{next(_numbers)}"
+    Factory(shared).channel(small, owner=owner, public=False)
+    Factory(shared).channel(large, owner=owner)
+    portal.call(publish_file, shared, large, conda(index_json("heavy")))
+    with shared.site.database.write_site() as tx:
+        quotas.set_of_channel(tx, shared.site.clock.now_ms(), OPERATOR, large, 1)
+
+    def shown(query: str) -> list[str]:
+        text = admin.get(f"/admin/channels?owner={owner}&{query}").text
+        return re.findall(r'<a href="/admin/channels/([a-z0-9-]+)"><strong>', text)
+
+    assert [large, small] == shown("")
+    assert [small] == shown("visibility=private")
+    assert [large] == shown("over=1")
+    assert [[large, small]] * 3 == [shown(f"sort={order}") for order in ("size", "packages", "changed")]
+    assert [small] == shown("q=small")
+    assert f'href="/admin/channels?owner={owner}"' in admin.get(f"/admin/users/{owner}").text
+    assert f'href="/channels/{small}/settings"' in admin.get(f"/admin/channels?q={small}").text
+
+
+def test_actions_are_confirmed_on_a_page(admin: Admin, shared: Seaway) -> None:
+    """It says what will happen, with numbers, and changes nothing by itself; afterwards a message names the user."""
+    name = new_user(shared)
+    Factory(shared).channel(f"owned-{next(_numbers)}", owner=name)
+    Factory(shared).key(name)
+    asked = admin.get(f"/admin/users/{name}/disable").text
+    assert all(
+        part in asked for part in (f"Disable the account {name}?", "1 API key is refused", "1 owned channel stays")
+    )
+    with shared.site.database.read() as tx:
+        assert users.get(tx, name).disabled_at_ms is None
+    admin.send(f"/admin/users/{name}/disable")
+    assert f"{name} is disabled." in admin.get(f"/admin/users/{name}").text
+    assert 404 == admin.get(f"/admin/users/{name}/cancel-reset").status_code
+
+
+def test_user_is_deleted_if_the_name_is_typed(admin: Admin, shared: Seaway) -> None:
+    """The owner of a channel is not deleted; the page says so instead of showing a button."""
+    name, owner = new_user(shared), new_user(shared)
+    Factory(shared).channel(f"owned-{next(_numbers)}", owner=owner)
+    refused = admin.get(f"/admin/users/{owner}/delete").text
+    assert ("owns 1 channel. Transfer or delete them first." in refused, f"Type {owner}" in refused) == (True, False)
+    mistyped = admin.fill(f"/admin/users/{name}/delete", name="someone")
+    assert (400, True) == (mistyped.status_code, "The typed name does not match" in mistyped.text)
+    assert "/admin/users" == admin.fill(f"/admin/users/{name}/delete", name=name).headers["location"]
+    assert f"The account {name} was deleted." in admin.get("/admin/users").text
+    with shared.site.database.read() as tx:
+        assert users.find(tx, name) is None
+
+
+def test_channel_is_deleted_by_an_admin(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """The confirmation counts what is lost, and requires the name."""
+    channel = Factory(shared).channel(f"doomed-{next(_numbers)}")
+    portal.call(publish_file, shared, channel, conda(index_json("lost")))
+    assert "1 package with 1 file" in unescape(admin.get(f"/admin/channels/{channel}/delete").text)
+    mistyped = admin.fill(f"/admin/channels/{channel}/delete", name="")
+    assert (400, True) == (mistyped.status_code, "The typed name does not match" in mistyped.text)
+    admin.fill(f"/admin/channels/{channel}/delete", name=channel)
+    assert f"The channel {channel} was deleted" in admin.get("/admin/channels").text
+    assert 404 == admin.get(f"/admin/channels/{channel}").status_code
+
+
+def test_quota_below_the_use_is_confirmed(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """Of a channel and of a user; a larger quota is set at once."""
+    owner, channel = new_user(shared), f"full-{next(_numbers)}"
+    Factory(shared).channel(channel, owner=owner)
+    portal.call(publish_file, shared, channel, conda(index_json("heavy")))
+    for path in (f"/admin/channels/{channel}/quota", f"/admin/users/{owner}/quota"):
+        asked = admin.fill(path, quota="1 B")
+        assert (200, True) == (asked.status_code, "below the current use?" in asked.text)
+        assert 303 == admin.send(path, quota=admin.hidden("quota"), confirmed=admin.hidden("confirmed")).status_code
+        assert 303 == admin.fill(path, quota="1 TB").status_code
+
+
+def test_user_is_invited_by_page_and_signs_in(
+    admin: Admin, new_browser: Callable[[], HttpBrowser], shared: Seaway
+) -> None:
+    """Errors of both fields are shown together and keep what was typed; the link in the email signs the user in."""
+    refused = admin.fill("/admin/users/invite", name="No Name", email="nowhere")
+    assert 422 == refused.status_code
+    assert all(part in refused.text for part in ("is not a valid user name", "is not an email address", "no name"))
+    name = f"mate-{next(_numbers)}"
+    address = f"{name}@example.com"
+    sent = admin.fill("/admin/users/invite", name=name, email=address)
+    assert f"/admin/users/{name}" == sent.headers["location"]
+    assert "has not accepted the invitation yet" in admin.get(sent.headers["location"]).text
+    admin.fill(f"/admin/users/{name}/invite")
+    secret = link_secret(emails_to(shared, address)[-1])
+    browser = new_browser()
+    assert f"Welcome, {name}" in browser.get(f"/invite/{secret}").text
+    short = browser.send(f"/invite/{secret}", password="short")
+    assert (422, True) == (short.status_code, "12 to 256" in short.text)
+    assert 303 == browser.send(f"/invite/{secret}", password=PASSWORD).status_code
+    assert name in browser.get("/account").text
+    assert 404 == new_browser().get(f"/invite/{secret}").status_code
+    assert "Invited" not in admin.get(f"/admin/users/{name}").text
+
+
+def test_log_of_the_site_is_filtered_by_channel(admin: Admin, shared: Seaway) -> None:
+    """The filter stays in the form; every action of this site has a readable name."""
+    channel, other = (Factory(shared).channel(f"logged-{next(_numbers)}") for _ in range(2))
+    shown = admin.get(f"/admin/log?channel={channel}").text
+    assert (True, False) == (f'href="/admin/channels/{channel}"' in shown, f'href="/admin/channels/{other}"' in shown)
+    assert f'name="channel" value="{channel}"' in shown
+
+
+def test_overview_shows_what_needs_attention(admin: Admin, failed_jobs: list[int]) -> None:
+    """With a link to the page of each concern."""
+    shown = admin.get("/admin").text
+    assert all(
+        part in shown for part in ("2 jobs failed ten times.", 'href="/admin/jobs"', "Storage used", __version__)
+    )
+
+
+def test_concerns_are_found() -> None:
+    """The worst are first; a site without any has none."""
+    fine = SiteState({}, {"disk": DiskSpace(100, 50)}, 0, 0, 0, 0, None, [])
+    assert [] == concerns_of(fine)
+    stopped = LastSweep(1, SweepResult(0, 0, 0, 0), "Half of the store would be deleted.")
+    bad = SiteState(
+        {"storage": "belongs to another database"}, {"disk": DiskSpace(100, 9)}, 1, HOUR_MS, 2, 1, stopped, []
+    )
+    assert [
+        "The storage is not usable: belongs to another database.",
+        "The disk is nearly full: 9 B of 100 B is free.",
+        "2 stored files are damaged or missing.",
+        "The last sweep deleted nothing: Half of the store would be deleted.",
+        "1 job failed ten times.",
+        "A job has waited for 60 minutes: no worker runs jobs.",
+        "1 channel is over quota; uploads are refused.",
+    ] == [concern.text for concern in concerns_of(bad)]
+
+
+def test_jobs_are_filtered_by_kind_and_show_whole_errors(admin: Admin, shared: Seaway, failed_jobs: list[int]) -> None:
+    """A long error is folded, not cut."""
+    error = "ValueError: " + "x" * 5_000
+    with shared.site.database.write_site() as tx:
+        values = {"kind": "sweep", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
+        tx.execute(insert(jobs).values(**values, error=error))
+    shown = admin.get("/admin/jobs?kind=sweep").text
+    assert (True, False) == (error in shown, "no server 0" in shown)
+    assert "Retry all 3 failed jobs" in shown
 
 
 def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:
@@ -203,12 +379,18 @@ def test_admin_changes_need_a_recent_confirmation(
     """After half an hour each form shows the confirmation, whatever its fields; reading does not."""
     name = new_user(shared)
     shared_clock.move(HOUR_MS)
+    opened = [
+        admin.get(path)
+        for path in (f"/admin/users/{name}/delete", "/admin/channels/nothing/delete", "/admin/issuers/github/disable")
+    ]
+    assert all(response.headers["location"].startswith("/confirm?next=") for response in opened)
     sent = [
+        admin.fill("/admin/users/invite", name="", email=""),
         admin.fill(f"/admin/users/{name}/disable"),
         admin.fill(f"/admin/users/{name}/quota", quota="nonsense"),
         admin.fill("/admin/channels/nothing/quota", quota="1"),
         admin.fill("/admin/jobs/retry"),
-        admin.fill("/admin/issuers", name="x", address="x", kind="x"),
+        admin.fill("/admin/issuers", name="x", issuer="x", kind="x"),
         admin.fill("/admin/issuers/github/disable"),
     ]
     assert [403] * len(sent) == [response.status_code for response in sent]
@@ -228,16 +410,16 @@ def test_failed_jobs_are_retried(admin: Admin, shared: Seaway, failed_jobs: list
     assert ("no server 0" in admin.get("/admin/jobs").text, "no server 1" in admin.shown) == (False, True)
     assert "no server 0" in admin.get("/admin/jobs?state=ready").text
     admin.fill("/admin/jobs/retry")
-    assert "No jobs." in admin.get("/admin/jobs").text
+    assert "No failed jobs" in admin.get("/admin/jobs").text
     assert ["jobs.retried", "jobs.retried"] == last_actions(shared, 2)
 
 
 def test_issuer_is_added_disabled_and_removed(admin: Admin, shared: Seaway) -> None:
     """With static keys; after a refusal the form keeps its values."""
     name = f"forge-{next(_numbers)}"
-    refused = admin.fill("/admin/issuers", name=name, address="http://forge.example.com", kind="gitlab")
+    refused = admin.fill("/admin/issuers", name=name, issuer="http://forge.example.com", kind="gitlab")
     assert (400, True) == (refused.status_code, 'value="http://forge.example.com"' in refused.text)
-    created = admin.fill("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
+    created = admin.fill("/admin/issuers", name=name, issuer=f"https://{name}.example.com", kind="gitlab")
     assert f"/admin/issuers/{name}" == created.headers["location"]
     assert "The key set cannot be used" in admin.fill(f"/admin/issuers/{name}/keys", keys="[]").text
     key = RSAKey.generate_key(2048, {"kid": "harbour"}, private=False)
@@ -282,7 +464,10 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
     """Each page sends the same number of statements with few and many entries, and lists have pages."""
     owner = new_user(shared)
     Factory(shared).channel(f"first-{next(_numbers)}", owner=owner)
-    paths = ["users", f"users/{owner}", "channels", "storage", "jobs", "issuers", "log"]
+    paths = [
+        "users", "users?q=many&state=active&sort=signed-in", f"users/{owner}", f"users/{owner}/disable", "channels",
+        "channels?q=many&sort=packages", "storage?q=many&sort=files", "jobs?kind=k", "issuers?q=many", "log",
+    ]  # fmt: skip
     before = {path: statements(admin, shared, path) for path in paths}
     with shared.site.database.write_site() as tx:
         now_ms, user = shared.site.clock.now_ms(), users.get(tx, owner)
@@ -303,12 +488,13 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
             }
             tx.execute(insert(jobs).values(job))
     assert before == {path: statements(admin, shared, path) for path in paths}
-    assert max(before.values()) <= 12, before
+    assert max(before.values()) <= 22, before
     for path in ("users", "channels", "jobs", "storage"):
         assert 'rel="next"' in admin.get(f"/admin/{path}").text
-    more = re.search(r'href="([^"]+)" rel="next"', admin.get("/admin/users?q=many").text)
+    more = re.search(r'href="([^"]+)" rel="next"', admin.get("/admin/users?q=many&sort=created").text)
     assert more is not None
-    assert "First page" in admin.get(unescape(more[1])).text
+    assert "q=many&sort=created&page=2" in unescape(more[1])
+    assert 'rel="prev"' in admin.get(unescape(more[1])).text
 
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:

@@ -78,6 +78,7 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /signin/passkey": (form("/signin/passkey", credential=CREDENTIAL), 10),
     "POST /signin/passkey/options": (form("/signin/passkey/options"), 60),
     "POST /continue": (form("/continue", **{"kept-action": "/account", "kept-user": "ada"}), 0),
+    "POST /invite/{secret}": (form("/invite/swy-ln-unknown", password=PASSWORD), 0),
     "POST /signup": (sign_up, 20),
     "POST /signup/external": (form("/signup/external", name="eve", address="eve@example.com"), 0),
     "POST /reset": (form("/reset", address="ada@example.com"), 5),

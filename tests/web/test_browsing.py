@@ -15,12 +15,12 @@ from seaway.channels import channels, notices
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
-from seaway.clock import DAY_MS
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import downloads, metadata_corrections, overview, versions
+from seaway.packages import metadata_corrections, search, versions
+from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
-from seaway.web import download_chart, formats, install_lines
+from seaway.web import formats, install_lines
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
@@ -98,11 +98,14 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert "10.0" in page
     assert "<strong>letters</strong>" in page
     assert "It moves &lt;b&gt;." in page
-    for line in [
-        *install_lines.of_channel(site.server.address, channel),
-        *install_lines.to_publish(site.server.address, channel),
-    ]:
+    with seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    for line in install_lines.of_channel(site.server.address, channel):
         assert line.text in unescape(page)
+    for line in install_lines.to_publish(site.server.address, channel):
+        assert line.text not in unescape(page)
+        with signed_in(site, owner) as browser:
+            assert line.text in unescape(shown(browser, f"/channels/{channel}"))
 
     def packages(query: str) -> list[str]:
         return re.findall(rf'/channels/{channel}/packages/([a-z]+)"', shown(http, f"/channels/{channel}?{query}"))
@@ -112,8 +115,42 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert packages("subdir=linux-64") == ["beta"]
     assert packages("sort=updated") == ["beta", "alpha"]
     assert packages("sort=downloads") == ["alpha", "beta"]
-    assert packages("q=nothing-like-it") == []
-    assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
+    assert packages("license=MIT") == ["alpha", "beta"]
+    assert packages("license=Zlib") == packages("q=nothing-like-it") == []
+    assert packages("q=alpha+%3E%3D2") == ["alpha"]
+    assert packages("from=99999&sort=&subdir=") == ["alpha", "beta"]
+
+
+def test_empty_channel_shows_the_owner_what_to_do(site: Site, http: httpx.Client) -> None:
+    """Others only see that there are no packages."""
+    channel = site.new_channel()
+    with site.factory.seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    assert "No packages yet" in shown(http, f"/channels/{channel}")
+    with signed_in(site, owner) as browser:
+        page = unescape(shown(browser, f"/channels/{channel}"))
+    assert "Publish your first package" in page
+    for path in ("upload", "keys", "publishers"):
+        assert f'href="/channels/{channel}/settings/{path}"' in page
+
+
+def test_search_page_filters_and_counts(site: Site, http: httpx.Client) -> None:
+    """Filters that are set are in the links of the page; an unfinished or too long query is no error page."""
+    channel, word = site.new_channel(), f"zebra-{site.new_channel()}"
+    files = [conda(index_json(f"{word}-{number:02}", license="Zlib" if number else "ISC")) for number in range(32)]
+    publish(site, http, channel, *files)
+    page = unescape(shown(http, f"/search?q={word}&channel={channel}"))
+    assert "1 to 30 of 32 packages" in page
+    (link,) = re.findall(r'<a href="([^"]+)" rel="next">', page)
+    assert f"q={word}&channel={channel}&after=" in link
+    following = shown(http, link)
+    assert "31 to 32 of 32 packages" in following
+    assert f"{word}-31" in following
+    assert "1 package<" in shown(http, f"/search?q={word}&license=ISC")
+    assert "Search without filters" in shown(http, f"/search?q={word}&license=MIT")
+    assert f"{word}-00" in shown(http, f"/search?q={word}-00+%3E%3D")
+    assert "Use fewer words." in shown(http, "/search?q=a+b+c+d+e+f+g+h+i")
+    shown(http, f"/search?q={word}&after=nonsense&from=-1&sort=nonsense")
 
 
 def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None:
@@ -142,7 +179,7 @@ def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None
     assert "lib=0.9" in selected
     # Dependents are read on their own page first: that reads the dependencies of every package of the channel.
     path = f"/channels/{channel}/packages/tool"
-    assert f'hx-get="{path}/dependents"' in shown(http, path)
+    assert f'data-part="{path}/dependents"' in shown(http, path)
     for tool in (shown(http, f"{path}/dependents"), shown(http, path)):
         assert "1 package in this channel depends on tool in its latest files." in tool
         assert f'href="/channels/{channel}/packages/lib"' in tool
@@ -285,7 +322,12 @@ def test_private_channel_is_on_no_page(site: Site, http: httpx.Client) -> None:
                 assert f"/packages/{name}" not in page
             page = shown(member_browser, path)
             assert f"/channels/{channel}" in page or f"/packages/{name}" in page
-        for path in (f"/channels/{channel}", f"/channels/{channel}/feed.atom", f"/channels/{channel}/packages/{name}"):
+        for path in (
+            f"/channels/{channel}",
+            f"/channels/{channel}/feed.atom",
+            f"/channels/{channel}/statistics",
+            f"/channels/{channel}/packages/{name}",
+        ):
             hidden, unknown = nonmember.get(path), nonmember.get(path.replace(channel, "no-such-channel"))
             assert 404 == hidden.status_code == unknown.status_code
             assert re.sub(channel, "", hidden.text) == re.sub("no-such-channel", "", unknown.text)
@@ -371,8 +413,8 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
                 assert text in refused.text
         assert "lib was deleted: 5 files." == notice_after("delete", what="package")
         log = shown(browser, f"/channels/{channel}/settings/log")
-        assert f"noarch/lib-1.0-h1_0.conda {builds[0].sha256}, " in log
-        assert "and 2 more" in log
+        for file in builds:
+            assert f"<dt>noarch/{file.name}</dt><dd><code>{file.sha256}</code></dd>" in log
     shown(http, package, 404)
 
 
@@ -552,50 +594,14 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
         with record_statements(seaway.site.database) as few:
-            overview.page_by_name(tx, channel_id, start=0, limit=50)
+            search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
     with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
-        overview.page_by_name(tx, channel_id, start=0, limit=50)
+        search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
-
-
-def test_download_chart_is_filtered_by_version_and_period(site: Site, http: httpx.Client) -> None:
-    """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title."""
-    channel, seaway = site.new_channel(), site.factory.seaway
-    publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
-    today = seaway.site.clock.now_ms() // DAY_MS
-    with seaway.site.database.write_site() as tx:
-        channel_id = channels.get(tx, channel).id
-        (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
-        downloads.add(
-            tx, {(new.id, today): 5, (old.id, today): 3, (old.id, today - 60): 40, (old.id, today - 300): 200}
-        )
-
-    def counts(query: str) -> list[int]:
-        page = shown(http, f"/channels/{channel}/packages/lib?{query}")
-        numbers = [int(count) for count in re.findall(r'data-count="(\d+)"', page)]
-        assert len(numbers) == page.count("><title>20")
-        return numbers
-
-    assert [8] == counts("")
-    assert [8] == counts("of=3.0&days=7")
-    assert [3, 40] == counts("of=1.0&days=90")
-    assert [8, 40, 200] == counts("days=365")
-    page = shown(http, f"/channels/{channel}/packages/lib?version=1.0&of=2.0")
-    assert '<input type="hidden" name="version" value="1.0">' in page
-    assert "5 in 30 days for 2.0" in page
-
-
-def test_chart_has_one_bar_per_day() -> None:
-    """The height is proportional to the count; a day without downloads has height 0."""
-    drawn = download_chart.draw([(10, 4), (12, 8)], today=12, days=3)
-    assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
-        ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
-    ]  # fmt: skip
-    assert (drawn.days, drawn.highest, drawn.total) == (3, 8, 12)
 
 
 @pytest.mark.parametrize(

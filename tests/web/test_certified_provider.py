@@ -92,7 +92,7 @@ def test_user_signs_up_and_signs_in_again(seaway: Seaway, portal: BlockingPortal
     assert 303 == browser.send("/signup/external", name="ada").status_code
     assert 200 == browser.get("/account/keys").status_code
     second_browser = HttpBrowser(seaway, portal, "2001:db8:c::2")
-    assert "/account" == sign_in(second_browser, "ada").headers["location"]
+    assert "/home" == sign_in(second_browser, "ada").headers["location"]
     assert "ada" in second_browser.get("/account").text
 
 

@@ -222,7 +222,7 @@ def test_next_never_leads_to_another_site(setup: Setup, path: str) -> None:
     """Case 21, for external login."""
     account = github_account()
     sign_up_with(setup, setup.browser(), "github", account)
-    assert "/account" == sign_in_with(setup, setup.browser(), "github", account, path).headers["location"]
+    assert "/home" == sign_in_with(setup, setup.browser(), "github", account, path).headers["location"]
 
 
 @pytest.mark.parametrize("wrong", ["state", "no state", "no cookie", "other browser", "other provider", "too late"])
@@ -508,7 +508,7 @@ def test_provider_without_auth_time_does_not_confirm(setup: Setup, name: str) ->
     account = github_account() if name == "github" else openid_account()
     user = user_with_linked_account(setup, name, account)
     browser = setup.browser()
-    assert "/account" == sign_in_with(setup, browser, name, account).headers["location"]
+    assert "/home" == sign_in_with(setup, browser, name, account).headers["location"]
     assert user == signed_in_user(browser)
     assert not is_fresh(browser)
     shown = browser.get("/confirm?next=/account/identities").text

@@ -11,8 +11,10 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from seaway import audit
+from seaway.audit import Actor, Event, NewEntry
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, invitations, members, notices, transfers
+from seaway.channels import channels, groups, invitations, members, notices, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
@@ -22,9 +24,12 @@ from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
+from seaway.web.audit_log_list import PER_PAGE
 from tests.support import images
+from tests.support import issuer as issuer_tokens
 from tests.support.clock import ManualClock
 from tests.support.mail import emails_to
+from tests.support.publishing_app import Trust
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
 from tests.web.http_browser import SITE, HttpBrowser
@@ -75,16 +80,48 @@ def test_unavailable_channel_name_is_refused(browser: HttpBrowser, ada: str, cha
         response = browser.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
         assert 422 == response.status_code
         assert "&lt;b&gt;kept&lt;/b&gt;" in response.text
-        assert "is not available" in browser.get("/channels/new/free", params={"name": name}).text
+        shown = browser.get("/channels/new/free", params={"name": name}).text
+        assert ("Not a channel name" if " " in name else "Not available") in shown
         browser.get("/channels/new")
-    assert "is available" in browser.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+    assert ">Available<" in browser.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+
+
+def test_new_channel_form_shows_all_errors_at_their_fields(browser: HttpBrowser, ada: str) -> None:
+    browser.sign_in(ada)
+    browser.get("/channels/new")
+    fields = {
+        "name": "no good",
+        "description": "a bell \a",
+        "visibility": "public",
+        "logo_address": "https://x.example/y",
+    }
+    response = browser.send("/channels/new", **fields)
+    assert 422 == response.status_code
+    for field in ("name", "description", "logo_address"):
+        assert f'id="{field}-error"' in response.text
+        assert fields[field] in response.text
+    assert "checked" in response.text.partition('value="public"')[2][:40]
+    assert '<details class="mt-4 more" open>' in response.text
+
+
+def test_user_without_verified_email_sees_that_before_the_form(browser: HttpBrowser) -> None:
+    """The page has a button for another email instead of a form that would be refused."""
+    name = f"early-{next(_numbers)}"
+    browser.sign_up(name, f"{name}@example.com")
+    page = browser.get("/channels/new").text
+    assert "Verify your email address first" in page
+    assert f'name="address" value="{name}@example.com"' in page
+    assert 'action="/channels/new"' not in page
+    refused = browser.send("/channels/new", name="early")
+    assert 403 == refused.status_code
+    assert "Verify your email address first" in refused.text
 
 
 def test_availability_check_is_rate_limited(browser: HttpBrowser, ada: str) -> None:
     """After a hundred checks in an hour the check returns nothing."""
     browser.sign_in(ada)
     responses = [browser.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
-    assert "is not available" in responses[99]
+    assert "Not available" in responses[99]
     assert "" == responses[100].strip()
 
 
@@ -246,6 +283,7 @@ def test_notices_are_posted_and_removed(shared: Seaway, owner: Owner, channel: s
     with shared.site.database.read() as tx:
         (notice,) = notices.current(tx, shared.site.clock.now_ms(), channels.get(tx, channel).id)
     assert 303 == owner.on(page, "/notices/remove", notice=str(notice.id)).status_code
+    assert "The notice &#34;Move on&#34; was withdrawn." in owner.get(page).text
     assert "Move on" not in owner.get(page).text
     assert 404 == owner.on(page, "/notices/remove", notice="x").status_code
     owner.get(page)
@@ -282,7 +320,7 @@ def test_page_and_api_refuse_the_same_fault_with_the_same_sentence(
     ).json()
 
     assert "role: Choose viewer or contributor." == said["message"]
-    assert said["message"].removeprefix("role: ") in unescape(shown)
+    assert f"<span>{said['message'].removeprefix('role: ')}</span>" in unescape(shown)  # at the field
 
 
 def test_emails_to_an_invited_address_are_limited(owner: Owner, channel: str) -> None:
@@ -303,9 +341,78 @@ def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) ->
     assert "grace@example.com" in owner.shown
     base = f"/channels/{channel}/settings/invitations"
     assert 303 == owner.send(f"{base}/resend", invitation=number).status_code
+    assert "sent to grace@example.com again, with a new link" in owner.get(page).text
     number = owner.get(page).text.partition('name="invitation" value="')[2].partition('"')[0]
     assert 303 == owner.send(f"{base}/withdraw", invitation=number).status_code
+    assert "The invitation of grace@example.com was withdrawn." in owner.get(page).text
     assert "grace@example.com" not in owner.get(page).text
+
+
+def undo(browser: HttpBrowser) -> httpx.Response:
+    """Press the Undo button in the message of the page that was opened last."""
+    form = browser.shown.partition("data-message")[2].partition("</form>")[0]
+    action = re.search(r'action="([^"]+)"', form)
+    assert action is not None
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)) | {"csrf_token": browser.token}
+    return browser.send(action[1], **fields)
+
+
+def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
+    """Each message names the member and the role; Undo restores the state before."""
+    page, user, crew = f"/channels/{channel}/settings/members", new_user(shared), f"crew-{next(_numbers)}"
+    with shared.site.database.write_site() as tx:
+        groups.add(tx, shared.site.clock.now_ms(), OPERATOR, crew, users.get(tx, ada))
+    owner.on(page, "", who=user.upper(), role="viewer")
+    assert f"{user} was added as a viewer." in owner.get(page).text
+    owner.on(page, "/role", who=user, role="contributor")
+    assert f"{user} is now a contributor." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert Role.VIEWER is role_of(shared, channel, user)
+    owner.on(page, "/remove", who=user)
+    assert f"{user} was removed from {channel}." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert Role.VIEWER is role_of(shared, channel, user)
+    owner.on(page, "", who=crew, role="viewer")
+    assert f"The group {crew} was added as a viewer." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert f"The group {crew} was removed from {channel}." in owner.get(page).text
+    owner.on(page, "", who=f"new-{next(_numbers)}@example.com", role="viewer")
+    assert "An invitation was sent to new-" in owner.get(page).text
+
+
+def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, channel: str) -> None:
+    """With what was typed, and without a hint for the command line; the role is checked, too."""
+    page = f"/channels/{channel}/settings/members"
+    for name, sentence in (("nobody-here", "There is no user or group named"), ("no@address", "email address")):
+        assert owner.on(page, "", who=name, role="viewer").status_code in (400, 404, 422)
+        field = owner.shown.partition('id="who"')[2].partition("</div>\n")[0]
+        assert f'value="{name}"' in field[:100]
+        assert 'aria-invalid="true"' in field
+        assert sentence in owner.shown.partition('id="who-error"')[2][:800]
+        assert "seaway user" not in owner.shown
+        assert 'value="viewer" selected' in owner.shown
+
+
+def test_list_of_members_is_filtered_without_javascript(shared: Seaway, owner: Owner, channel: str) -> None:
+    user = Factory(shared).member(channel, new_user(shared), Role.VIEWER)
+    page = f"/channels/{channel}/settings/members"
+    assert user in owner.get(page, params={"filter": user[:4].upper()}).text
+    text = owner.get(page, params={"filter": "zzz"}).text
+    assert 'No member has "zzz" in the name.' in text
+    assert f'data-text="{user}"' not in text
+
+
+def test_suggestions_of_groups_are_the_callers(shared: Seaway, owner: Owner, ada: str) -> None:
+    """Only groups that the caller can add to a channel, and only where groups can be chosen."""
+    number = next(_numbers)
+    with shared.site.database.write_site() as tx:
+        now_ms = shared.site.clock.now_ms()
+        groups.add(tx, now_ms, OPERATOR, f"watch-{number}-mine", users.get(tx, ada))
+        groups.add(tx, now_ms, OPERATOR, f"watch-{number}-other", users.get(tx, "operator-of-it"))
+    typed = {"q": f"watch-{number}"}
+    shown = owner.get("/account/user-names", params=typed | {"groups": "1"}).text
+    assert (True, False) == ("-mine" in shown, "-other" in shown)
+    assert "-mine" not in owner.get("/account/user-names", params=typed).text
 
 
 def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
@@ -316,9 +423,9 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
 def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
     """By a prefix of at least two letters; SQL wildcards match nothing."""
     user = Factory(shared).user("zoe-the-completed")
-    assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
+    assert f'data-value="{user}"' in owner.get("/account/user-names", params={"q": user[:-1]}).text
     for typed in ("a", "", "%%", "__"):
-        assert "option" not in owner.get("/account/user-names", params={"who": typed}).text
+        assert "option" not in owner.get("/account/user-names", params={"q": typed}).text
 
 
 def test_channel_keys_page_shows_only_the_callers_keys(
@@ -341,6 +448,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
     assert 303 == owner.send(page + "/revoke", name=name).status_code
+    assert f"The key {name} was revoked." in owner.get(page).text
     assert name not in owner.get(page).text
     assert 404 == owner.send(page + "/revoke", name="key 0 of another user").status_code
 
@@ -367,16 +475,40 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     more = {"mode": "READ_WRITE", "patterns": "ship-*", "allowed_refs": "refs/tags/v*"}
     assert 303 == owner.on(page, "", **fields, **more).status_code
     text = owner.get(page).text
-    assert "octo/ship, release.yml" in text
+    assert "octo/ship, release.yml can now publish to" in text
+    assert "<dt>Workflow</dt><dd>release.yml</dd>" in text
     assert "ship-*" in text
     number = text.partition('name="publisher" value="')[2].partition('"')[0]
     assert 303 == owner.on(page, "/remove", publisher=number).status_code
+    assert "The publisher octo/ship, release.yml was removed." in owner.get(page).text
     assert "octo/ship" not in owner.get(page).text
     refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
     assert 'value="octo"' in refused.text
+    several = owner.on(page, "", issuer="github", owner="-", repository="a b", workflow="x.txt", mode="READ_WRITE")
+    assert 422 == several.status_code
+    assert "<strong>Nothing was changed.</strong>" in several.text
+    for field, value in (("owner", "-"), ("repository", "a b"), ("workflow", "x.txt")):
+        assert f'id="{field}-error"' in several.text
+        assert f'name="{field}" type="text" value="{value}"' in several.text
     for issuer, label in (("gitlab", "Namespace"), ("google", "Service account")):
         assert label in owner.get(page, params={"issuer": issuer}).text
+
+
+def test_token_is_tested_on_the_page(shared: Seaway, owner: Owner, channel: str) -> None:
+    """The page shows the result of each check, and keeps the pasted token; nothing is exchanged."""
+    page, now_s = f"/channels/{channel}/settings/publishers", shared.site.clock.now_ms() // 1000
+    Trust(shared).keys("github", "key-1")
+    Trust(shared).trust(channel, "github", {"owner": "acme", "repository": "tools", "workflow": "release.yml"})
+    token = issuer_tokens.token(issuer_tokens.github(now_s))
+    text = owner.on(page, "/test", token=token).text
+    assert "This token would be accepted" in text
+    assert f">{token}</textarea>" in text
+    other = issuer_tokens.github(now_s, workflow_ref="acme/tools/.github/workflows/other.yml@refs/heads/main")
+    text = owner.on(page, "/test", token=issuer_tokens.token(other)).text
+    assert "This token would be refused" in text
+    assert "Must be <code>release.yml</code>; the token has <code>acme/tools/.github/workflows/other.yml" in text
+    assert "does not have three parts" in owner.on(page, "/test", token="abc").text
 
 
 def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -542,6 +674,8 @@ def test_transfer_offer_is_accepted_or_declined(
     browser.sign_in(user)
     assert channel in browser.get("/account/offers").text
     assert 303 == browser.send(f"/account/offers/{decision}", channel=channel).status_code
+    sentence = f"You own {channel} now." if decision == "accept" else f"You declined the ownership of {channel}."
+    assert sentence in browser.get("/account/offers").text
     assert channel not in browser.get("/account/offers").text
     with shared.site.database.read() as tx:
         assert (user if decision == "accept" else ada) == channels.get(tx, channel).owner
@@ -554,10 +688,16 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     page = f"/account/groups/{name}"
     assert page == response.headers["location"]
     assert 303 == owner.on(page, "", user=user).status_code
-    assert user in owner.get(page).text
+    assert f"{user} was added to {name}." in owner.get(page).text
     assert 303 == owner.on(page, "", user=user, manager="on").status_code
+    assert f"{user} is now a manager of {name}." in owner.get(page).text
+    refused = owner.on(page, "", user="nobody-here", manager="on")
+    assert (422, True) == (refused.status_code, 'id="user-error"' in refused.text)
+    assert "There is no user named nobody-here. Check the spelling." in refused.text
+    assert 'value="nobody-here"' in refused.text
     assert "The night watch" in owner.get("/account/groups").text
     assert 303 == owner.on(page, "/remove", user=user).status_code
+    assert f"{user} was removed from {name}." in owner.get(page).text
     assert user not in owner.get(page).text
     assert [f"You are now in the group {name}"] == [
         email["Subject"] for email in emails_to(shared, f"{user}@example.com") if "group" in email["Subject"]
@@ -565,6 +705,7 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
     assert 303 == owner.on(page, "/delete").status_code
+    assert f"The group {name} was deleted." in owner.get("/account/groups").text
     assert name not in owner.get("/account/groups").text
 
 
@@ -580,3 +721,25 @@ def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, new_browse
     assert 403 == browser.send(f"/account/groups/{name}/delete").status_code
     browser.get(f"/account/groups/{name}")
     assert 303 == browser.send(f"/account/groups/{name}/leave").status_code
+
+
+def test_log_is_filtered_and_paging_keeps_the_filters(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
+    """By query parameters, which a form without JavaScript sends too; hashes are folded away."""
+    now_ms, page = shared.site.clock.now_ms(), f"/channels/{channel}/settings/log"
+    uploads = [
+        NewEntry(now_ms, Actor("hopper (key ci)"), Event.FILE_UPLOADED, channel, f"noarch/lib-1.0-{number}.conda", {"sha256": "ab" * 32})
+        for number in range(PER_PAGE + 1)
+    ]  # fmt: skip
+    with shared.site.database.write_site() as tx:
+        audit.write_all(tx, uploads)
+        audit.write(tx, now_ms, Actor(ada), Event.MEMBER_ADDED, channel=channel, target="turing")
+    shown = owner.get(page, params={"person": "hopper", "file": "lib"}).text
+    assert "turing" not in shown
+    assert "File uploaded<code" in shown
+    assert re.search(r"<details[^>]*>\s*<summary>sha256</summary>[^~]*?<code>(ab){32}</code>", shown)
+    older = re.search(r'href="([^"]+)" rel="next"', shown)
+    assert older is not None
+    assert "person=hopper&amp;file=lib&amp;before=" in older[1]
+    assert "noarch/lib-1.0-0.conda" in owner.get(unescape(older[1])).text
+    assert "turing" in owner.get(page, params={"action": "member.added"}).text
+    assert "No entries match these filters" in owner.get(page, params={"file": "no-such-package"}).text

@@ -29,22 +29,25 @@ FEW, MANY = 2, 50
 MAX_STATEMENTS = 25
 CHANNEL, FILE = "/channels/robots", "/channels/robots/packages/lib/files/noarch/lib-1.0-h1_0.conda"
 PAGES = (
-    "/", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
+    "/", "/home", "/search?q=lib", "/search?q=lib+%3E%3D1&sort=downloads", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
     f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom",
     # Once dependents are in memory, the page of the package shows them.
     f"{CHANNEL}/packages/lib/dependents", f"{CHANNEL}/packages/lib",
+    f"{CHANNEL}/statistics", f"{CHANNEL}/statistics?by=package&days=365", f"{CHANNEL}/packages/lib?by=client",
     f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
     f"{FILE}/correction",
     f"{CHANNEL}/settings", f"{CHANNEL}/settings/members", f"{CHANNEL}/settings/publishers", f"{CHANNEL}/settings/upload",
     f"{CHANNEL}/settings/log",
-    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?who=u", "/account/offers",
+    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?q=u&groups=1", "/account/offers",
     "/account/groups", "/account/groups/crew", "/account/emails", "/account/security", "/account/keys",
-    "/account/sessions", "/account/identities", "/account/tools", "/admin/users", "/admin/users/u-1",
+    "/account/sessions", "/account/identities", "/account/tools", "/admin", "/admin/users", "/admin/users?q=u&state=active&sort=created", "/admin/users/invite", "/admin/users/u-1",
+    "/admin/users/u-1/delete", "/admin/channels?owner=u-1&sort=packages", "/admin/channels/robots/delete",
+    "/admin/issuers/gitlab/disable",
     "/admin/channels", "/admin/channels/robots", "/admin/storage", "/admin/jobs", "/admin/issuers",
     "/admin/issuers/gitlab", "/admin/log",
 )  # fmt: skip
 # These pages show no list, or are for callers without a session.
-WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|static|docs)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
+WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|invite|static|docs|style)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,10 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
                 address="127.0.0.1",
             )
             transfers.offer(tx, seaway.site.clock.now_ms(), owner, f"other-{number}", ada)
+            address = f"{ada}@example.com"
+            invitations.invite(
+                tx, seaway.site.clock.now_ms(), OPERATOR, f"mine-{number}", address, Role.VIEWER, outbox=None
+            )
 
 
 def _add_rows(tx: Tx, now_ms: int, ada: str, number: int) -> None:

@@ -49,3 +49,12 @@ addEventListener("storage", (event) => {
   showChoice();
 });
 showChoice();
+
+// A part of the page that takes longer is fetched from a page of its own; its link works without scripts.
+for (const place of document.querySelectorAll("[data-part]")) {
+  place.setAttribute("aria-busy", "true");
+  fetch(place.dataset.part, { headers: { Accept: "text/html" } })
+    .then((response) => (response.ok ? response.text() : Promise.reject(new Error(response.statusText))))
+    .then((text) => place.replaceWith(new DOMParser().parseFromString(text, "text/html").getElementById(place.dataset.partId)))
+    .catch(() => place.removeAttribute("aria-busy"));
+}

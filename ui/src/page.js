@@ -1,4 +1,4 @@
-// Scripts of every page: copy a line, close an open menu. Pages work without them.
+// Scripts of every page: copy a line, dismiss a message, close an open menu. Pages work without them.
 document.addEventListener("click", async (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const copy = target?.closest("[data-copy]");
@@ -17,24 +17,44 @@ document.addEventListener("click", async (event) => {
     }
     setTimeout(() => { status.textContent = "Copy"; }, 2500);
   }
+  const message = target?.closest("[data-dismiss]")?.closest("[data-message]");
+  if (message) {
+    message.remove();
+    document.getElementById("main").focus({ preventScroll: true });
+  }
   for (const menu of document.querySelectorAll("details[data-menu][open]")) {
     if (!target || !menu.contains(target)) menu.open = false;
   }
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  }
-});
-// `/` focuses the search field of the page, or the site search; the arrow keys move between the field and the results.
+// A menu: Escape closes it, the arrow keys, Home and End move in it, and it closes when the focus leaves it.
+for (const menu of document.querySelectorAll("details[data-menu]")) {
+  const button = menu.querySelector("summary");
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.open) {
+      menu.open = false;
+      button.focus();
+    }
+    if (!["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    menu.open = true;
+    const items = [...menu.querySelectorAll(".menu-sheet :is(a, button)")];
+    const at = items.indexOf(document.activeElement);
+    const next = { ArrowDown: at + 1, ArrowUp: at < 0 ? -1 : at - 1, Home: 0, End: -1 }[event.key];
+    items.at(next === items.length ? 0 : next).focus();
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+}
+// `/` focuses the search field, or opens the search where there is no room for one; the arrow keys move between the field
+// and the results.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = document.activeElement;
-  const field = document.querySelector("[data-search]") ?? document.querySelector("[data-search-all]");
+  const field = document.querySelector("[data-search]");
   if (event.key === "/" && field && !at?.matches("input:not([type=file], [type=checkbox], [type=radio]), textarea, select")) {
     event.preventDefault();
+    if (!field.checkVisibility()) location.assign("/search");
     field.focus();
     field.select();
     return;
@@ -46,6 +66,16 @@ document.addEventListener("keydown", (event) => {
   if (next >= hits.length || next < -1) return;
   event.preventDefault();
   (hits[next] ?? field).focus();
+});
+// Content that htmx is about to replace is busy: the style dims it, and screen readers wait for the new content.
+const requests = new WeakMap(); // target -> newest request; an older one that is aborted must not end it
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  if (!(ctx.target instanceof Element)) return;
+  requests.set(ctx.target, ctx);
+  ctx.target.setAttribute("aria-busy", "true");
+});
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.target instanceof Element && requests.get(ctx.target) === ctx) ctx.target.removeAttribute("aria-busy");
 });
 // While offline, show a notice and block submits: submitting would replace the typed input with the browser's error page.
 // `navigator.onLine` can be true without a working connection, but is never false with one. A failed htmx request
@@ -66,13 +96,20 @@ document.addEventListener("submit", (event) => {
   showAway(true);
 }, { capture: true });
 if (!navigator.onLine) showAway(true);
+// On a phone, the side navigation is one line that scrolls.
+const current = document.querySelector(".side [aria-current]");
+const line = current?.closest("ul");
+if (line) line.scrollLeft = current.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
 // After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
 // A form that was kept during a confirmation is sent by itself.
 document.querySelector("form[data-send]")?.requestSubmit();
-// Screen readers announce changes of a status, not what it holds when the page is loaded.
-for (const message of document.querySelectorAll("[data-message] > p")) {
-  const text = message.textContent;
-  message.textContent = "";
-  setTimeout(() => { message.textContent = text; }, 100);
-}
+// Screen readers announce changes of a live region, not what it holds when the page is loaded: insert the text again.
+addEventListener("load", () => setTimeout(() => {
+  for (const region of document.querySelectorAll("[data-message] > p, [data-announce]")) {
+    const texts = document.createTreeWalker(region, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) found.push(texts.currentNode);
+    for (const text of found) text.replaceWith(text.data);
+  }
+}, 200));

@@ -53,7 +53,7 @@ async def read(request: Request) -> ASGIApp:
         if raw_response.way is not None:
             parts.counts.download(raw_response.way, raw_response.length)
             if raw_response.file_id is not None:
-                parts.usage_counter.count_download(raw_response.file_id)
+                parts.usage_counter.count_download(raw_response.file_id, channel_request.header(b"user-agent"))
         if cached_response.key_id is not None:
             parts.usage_counter.count_key_use(cached_response.key_id, credentials.client_ip(request))
         return raw_response

@@ -26,18 +26,15 @@ from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
-from seaway.http.bodies import body_of, read, read_body
+from seaway.http.bodies import MULTIPART_OVERHEAD_BYTES, body_of, min_file_size, read, read_body
 from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
 from seaway.http.parts import parts_of
 from seaway.packages import removal
 from seaway.publishing.publish import Published, publish
-from seaway.publishing.receive import too_large
 from seaway.serving.caller_identification import Accepted
 from seaway.site import Site
 
-# Upper bound of what boundaries, part headers and an attestation add to the size of the file.
-_MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 _ATTESTATION_BYTES = 256 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _YANK_BYTES = 16 * 1024
@@ -52,10 +49,10 @@ async def upload(request: Request) -> Response:
     limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        min_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
+        min_size = min_file_size(request, limit, wrapping=MULTIPART_OVERHEAD_BYTES)
         incoming = await _MultipartIncoming.open(request)
     else:
-        min_size = _check_length(request, limit, wrapping=0)
+        min_size = min_file_size(request, limit, wrapping=0)
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
     published = await publish(parts.publishing, channel, incoming, by=by, force=force, min_size=min_size)
@@ -143,16 +140,6 @@ def _channel_of(request: Request) -> str:
             "The channel URL is the server URL and one name, without a trailing slash.",
         )
     return names[0]
-
-
-def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
-    """Return the minimum size of the file by Content-Length; raise `TooLarge` if it exceeds the limit."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
-        return 1
-    if int(length) > limit + wrapping:
-        raise too_large(limit)
-    return max(int(length) - wrapping, 1)
 
 
 def _success_sentence(published: Published) -> str:

@@ -7,7 +7,10 @@ Resumable uploads by the tus protocol (tus 1.0.0: core, creation, termination, e
     DELETE /api/v1/uploads/{id}         cancel the upload
 
 Refusals have the same status and message as those of uploads in one request. Once the file is published, responses have
-the headers `Seaway-Revision`, `Seaway-Path` and, for warnings, `Seaway-Warning`.
+the headers `Seaway-Revision`, `Seaway-Path`, `Seaway-Outcome` (`published`, `replaced`, or `repeated` if the same
+uploader had uploaded the same file) and, for warnings, `Seaway-Warning`. If the file name exists (409), `Seaway-Path`
+names the file, and `Seaway-Existing` is `same` if it has the same bytes, `replaceable` if it has others and the caller
+can replace it with `force`, and otherwise `different`.
 """
 
 import base64
@@ -22,7 +25,7 @@ from starlette.responses import Response
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import needs_credential
 from seaway.channels.channels import is_possible_name
-from seaway.errors import Malformed, NotAllowed, NotFound
+from seaway.errors import FileExists, Malformed, NotAllowed, NotFound
 from seaway.http import problems
 from seaway.http.bodies import body_of
 from seaway.http.caller import caller_of
@@ -68,7 +71,14 @@ def _checks_version(handler: Callable[[Request], Awaitable[Response]]) -> Callab
 def _error_response(error: Exception, request: Request) -> Response:
     response = problems.response_for(error, request)
     response.headers.update(_VERSION_HEADER)
+    if isinstance(error, FileExists):
+        response.headers.update(_existing_file_headers(error))
     return response
+
+
+def _existing_file_headers(error: FileExists) -> dict[str, str]:
+    relation = "same" if error.is_same else "replaceable" if error.can_replace else "different"
+    return {"Seaway-Path": f"/{error.path}", "Seaway-Existing": relation}
 
 
 @_checks_version
@@ -174,6 +184,7 @@ def _upload_headers(upload: ResumableUpload) -> dict[str, str]:
         file = upload.published
         headers["Seaway-Revision"] = str(file.revision)
         headers["Seaway-Path"] = f"/{file.channel}/{file.subdir}/{file.file_name}"
+        headers["Seaway-Outcome"] = file.outcome
         headers |= {"Seaway-Warning": " ".join(file.warnings)} if file.warnings else {}
     return headers
 

@@ -7,6 +7,8 @@ from enum import Enum
 import msgspec
 from sqlalchemy import insert
 
+from seaway.conda import filename
+from seaway.conda.refusals import Refused
 from seaway.database.engine import Tx
 from seaway.database.tables import audit
 
@@ -15,6 +17,7 @@ class Event(Enum):
     """Every action that is recorded in the audit log."""
 
     USER_ADDED = "user.added"
+    USER_INVITED = "user.invited"
     USER_PASSWORD_SET = "user.password-set"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
@@ -121,6 +124,8 @@ class NewEntry:
 
 _INSERT_ENTRY = insert(audit)
 
+SEVERAL_PACKAGES = "*"  # the package of an entry about files of several packages; no package has this name
+
 
 def write(
     tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: Detail
@@ -135,14 +140,38 @@ def write_all(tx: Tx, entries: Sequence[NewEntry]) -> None:
         {
             "at": entry.at_ms,
             "actor": entry.actor.name,
+            "person": person_of(entry.actor.name),
             "actor_id": entry.actor.user_id,
             "address": entry.actor.ip_address,
             "action": entry.event.value,
             "channel": entry.channel,
             "target": entry.target,
+            "package": _package_in(entry),
             "detail": msgspec.json.encode(entry.detail, order="sorted").decode(),
         }
         for entry in entries
     ]
     if rows:
         tx.execute(_INSERT_ENTRY, rows)
+
+
+def person_of(actor: str) -> str:
+    """Return the name of an actor without the key or tool that was used: `ada` of `ada (key ci)`."""
+    return actor.partition(" (")[0]
+
+
+def package_of_file(path: str) -> str | None:
+    """Return the name of the package of a file, with or without its subdir; None if it is no file name."""
+    try:
+        return filename.parse(path.rpartition("/")[2]).name
+    except Refused:
+        return None
+
+
+def _package_in(entry: NewEntry) -> str | None:
+    """Return the package of the files that an entry is about, by which entries are found."""
+    if not entry.event.value.startswith("file."):
+        return None
+    files = entry.detail.get("sha256")
+    found = {package_of_file(path) for path in (files if isinstance(files, Mapping) else [entry.target])}
+    return found.pop() if len(found) == 1 else SEVERAL_PACKAGES

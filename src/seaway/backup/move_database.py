@@ -43,6 +43,8 @@ from seaway.errors import BadSetting
 # Tables that change without an audit entry and that nothing refers to: copied again when a move continues.
 _UNAUDITED_TABLES = (
     "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
+    "downloads", "file_downloads", "package_downloads", "daily_package_downloads", "daily_channel_downloads",
+    "daily_storage",
 )  # fmt: skip
 _UNKNOWN_STATE = -1
 

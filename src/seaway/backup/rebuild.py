@@ -266,6 +266,8 @@ class _RowWriter:
                 "name": name.package,
                 "folded_name": filename.normalize_name(name.package),
                 "summary": name.summary,
+                "license": name.license,
+                "updated_at": name.newest_ms,
             }
             for package_id, name in newest.items()
         ]

@@ -87,6 +87,7 @@ class Caller:
     key_name: str = ""
     tool: str = ""
     session_id: int | None = None
+    pending_count: int = 0  # of a session: invitations and transfer offers that the user has not answered
     is_fresh: bool = False
     is_new: bool = False
     expires_at_ms: int | None = None

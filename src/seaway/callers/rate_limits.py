@@ -76,6 +76,7 @@ class Rate(Enum):
     CHANNEL_NAME = "channel name checks", Limit(100, HOUR_MS)
     LOGO = "new logos", Limit(30, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
+    TOKEN_TEST = "token tests", Limit(30, 10 * MINUTE_MS)
     # The same rates as 60 and 30 a minute, but with room for bursts: a release of a large repository starts hundreds of
     # jobs at once, and all jobs of one CI system may have the same IP address.
     EXCHANGE_ADDRESS = "token exchanges from this IP address", Limit(600, 10 * MINUTE_MS)

@@ -1,6 +1,7 @@
 """Channels: create, find, change and delete them."""
 
 import re
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -65,9 +66,14 @@ class RemoveRelations(JobArgs, frozen=True):
     channel: str
 
 
+def has_valid_form(name: str) -> bool:
+    """Return whether a name has the form of a channel name (CEP 26)."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
 def is_possible_name(name: str) -> bool:
-    """Return whether this name is valid for a channel (CEP 26) and not reserved by the site."""
-    return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
+    """Return whether this name is valid for a channel and not reserved by the site."""
+    return has_valid_form(name) and not is_reserved(name)
 
 
 def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
@@ -75,15 +81,8 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description:
     require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
         require_site(by, SiteAction.ADMINISTER)
-    if not is_possible_name(name):
-        raise NameTaken(
-            f"{name[:60]!a} is not a valid channel name.",
-            "Use at most 128 lowercase letters, digits, hyphens, underscores and dots, with no hyphen or dot at either "
-            "end. Names of platforms and of Seaway's pages are reserved.",
-        )
-    if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A channel named {name!r} already exists.", "Choose another name.")
-    _take_released_name(tx, now_ms, name, owner)
+    require_free(tx, now_ms, name, owner.id)
+    tx.execute(delete(released_names).where(released_names.c.name == name))
     settings = ChannelSettings(description=description, public=is_public)
     channel_id = tx.execute(
         insert(channels).values(name=name, created_at=now_ms, **settings.columns()).returning(channels.c.id)
@@ -91,6 +90,30 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description:
     tx.execute(insert(members).values(channel_id=channel_id, user_id=owner.id, role=Role.OWNER.value, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_ADDED, channel=name, target=owner.name, public=is_public)
     return get(tx, name)
+
+
+def require_free(tx: Tx, now_ms: int, name: str, owner_id: int | None) -> None:
+    """Raise `NameTaken` unless this user can own a new channel of this name."""
+    if not has_valid_form(name):
+        raise NameTaken(
+            f"{name[:60]!a} is not a valid channel name." if name else "A channel needs a name.",
+            "Use lowercase letters and digits, with hyphens, underscores and dots between them, at most 128 characters.",
+            field="name",
+        )
+    if is_reserved(name):
+        raise NameTaken(
+            f"The name {name!r} is reserved for a platform or a page of this site.",
+            "Choose another name.",
+            field="name",
+        )
+    if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
+        raise NameTaken(f"A channel named {name!r} already exists.", "Choose another name.", field="name")
+    if _is_reserved_for_other(tx, now_ms, name, owner_id):
+        raise NameTaken(
+            f"The name {name!r} belonged to a channel that was deleted less than a year ago.",
+            "Choose another name.",
+            field="name",
+        )
 
 
 # The strongest role of several groups: "contributor" sorts before "viewer", and groups have no other role (tested).
@@ -141,6 +164,12 @@ def get(tx: Tx, name: str) -> Channel:
     if row is None:
         raise _unknown(name)
     return _channel(row)
+
+
+def by_ids(tx: Tx, ids: Collection[int]) -> dict[int, Channel]:
+    """Return several channels by id, without a permission check."""
+    rows = tx.execute(_listing().where(channels.c.id.in_(ids)))
+    return {row.id: _channel(row) for row in rows}
 
 
 def visible_to(tx: Tx, by: Caller, words: str = "", *, after: str = "", limit: int | None = None) -> list[Channel]:
@@ -246,7 +275,9 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
         raise Malformed(
-            "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
+            "The typed name does not match; nothing was deleted.",
+            "Type the name of the channel to confirm.",
+            field="name",
         )
     channel = get(tx, name)
     # Caches may keep the files of a channel that never overwrote files for a year, so its owner cannot reuse the name.
@@ -298,7 +329,7 @@ def _where_member(user_id: int) -> CompoundSelect[Any]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
+    return NotFound(f"There is no channel named {name[:60]!a}.", "Check the spelling.")
 
 
 def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
@@ -331,14 +362,6 @@ def _enqueue_remove_relations(tx: Tx, now_ms: int, name: str) -> None:
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
         queue.enqueue(tx, now_ms, RemoveRelations(name))
-
-
-def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
-    if _is_reserved_for_other(tx, now_ms, name, owner.id):
-        raise NameTaken(
-            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another name."
-        )
-    tx.execute(delete(released_names).where(released_names.c.name == name))
 
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:

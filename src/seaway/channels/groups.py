@@ -24,7 +24,7 @@ from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import group_members, groups
 from seaway.database.tables import users as user_rows
-from seaway.errors import Conflict, Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound, check_all
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 from seaway.users import users
@@ -58,21 +58,25 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, manager: User, *, descriptio
     require_site(by, SiteAction.ADD_GROUP)
     if by.user_id != manager.id:
         require_site(by, SiteAction.ADMINISTER)
-    if not users.is_possible_name(name):
-        raise NameTaken(
-            f"{name[:60]!a} is not a valid group name.",
-            "Use at most 39 lowercase letters, digits and hyphens, with no hyphen at either end. Names of "
-            "Seaway's pages are reserved.",
-        )
-    if tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A group named {name!r} already exists.", "Choose another name.")
-    _check_description(description)
+    check_all(lambda: _require_free_name(tx, name), lambda: _check_description(description))
     group_id = tx.execute(
         insert(groups).values(name=name, description=description, created_at=now_ms).returning(groups.c.id)
     ).scalar_one()
     tx.execute(insert(group_members).values(group_id=group_id, user_id=manager.id, is_manager=True, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.GROUP_ADDED, target=name, manager=manager.name)
     return _get(tx, name)
+
+
+def _require_free_name(tx: Tx, name: str) -> None:
+    if not users.is_possible_name(name):
+        raise NameTaken(
+            f"{name[:60]!a} is not a valid group name.",
+            "Use at most 39 lowercase letters, digits and hyphens, with no hyphen at either end. Names of "
+            "Seaway's pages are reserved.",
+            field="name",
+        )
+    if tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None:
+        raise NameTaken(f"A group named {name!r} already exists.", "Choose another name.", field="name")
 
 
 def get(tx: Tx, by: Caller, name: str) -> tuple[Group, list[GroupMember]]:
@@ -97,6 +101,15 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
         .order_by(groups.c.name)
     )
     return [(from_row(Group, row), row.is_manager) for row in rows]
+
+
+def starting_with(tx: Tx, by: Caller, prefix: str, limit: int) -> list[str]:
+    """Return names of groups that the caller can add to channels: their own ones, or all for site admins."""
+    query = select(groups.c.name).where(groups.c.name.startswith(prefix, autoescape=True))
+    if not by.is_admin:
+        own = select(group_members.c.group_id).where(group_members.c.user_id == by.user_id)
+        query = query.where(groups.c.id.in_(own))
+    return list(tx.execute(query.order_by(groups.c.name).limit(limit)).scalars())
 
 
 def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Group:
@@ -210,7 +223,7 @@ def _permitted(tx: Tx, by: Caller, name: str, *, change: bool) -> Group:
 def _get(tx: Tx, name: str) -> Group:
     row = tx.execute(_listing().where(groups.c.name == name)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
+        raise NotFound(f"There is no group named {name[:60]!a}.", "Check the spelling.", field="group")
     return from_row(Group, row)
 
 
@@ -246,5 +259,7 @@ def _is_manager(tx: Tx, group_id: int, user_id: int) -> bool | None:
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.isprintable():
         raise Malformed(
-            f"The description of a group is one line of at most {MAX_DESCRIPTION} characters.", "Shorten it."
+            f"The description of a group is one line of at most {MAX_DESCRIPTION} characters.",
+            "Shorten it.",
+            field="description",
         )

@@ -2,8 +2,8 @@
 Invitations to become a member of a channel, sent to an email address.
 
 1. The link is sent to that address. Anyone who has it can use it once, within a week, until it is withdrawn.
-   Only a digest of its secret is stored.
-2. Accepting requires a signed-in user with a verified account, which need not have that address.
+   Only a digest of its secret is stored. The user who verified that address can also answer without the link.
+2. Accepting requires a signed-in user with a verified account, which need not have that address if it has the link.
 3. Accepting never lowers a role, and never makes the user an owner.
 4. Expired, withdrawn, answered and invented invitations get the same refusal.
 """
@@ -30,7 +30,7 @@ from seaway.database.tables import invitations, users
 from seaway.errors import Malformed, NotFound, TooManyRequests
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
-from seaway.users import emails
+from seaway.users import emails, pending_offers
 
 LIFETIME_MS = 7 * DAY_MS
 MAX_OPEN = 100  # per channel: each one sends an unsolicited email
@@ -103,6 +103,11 @@ def of_channel(tx: Tx, by: Caller, channel: str) -> list[Invitation]:
     return [from_row(Invitation, row) for row in rows]
 
 
+def get(tx: Tx, by: Caller, channel: str, invitation_id: int) -> Invitation:
+    """Return one invitation of a channel."""
+    return _of_channel(tx, channels.require(tx, by, Action.MANAGE, channel), invitation_id)
+
+
 def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Return the invitation of a link; `NotFound` if it is no longer valid."""
     row = tx.execute(
@@ -113,11 +118,57 @@ def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
     return from_row(Invitation, row)
 
 
+def addressed_to(tx: Tx, now_ms: int, user_id: int) -> list[Invitation]:
+    """Return the pending invitations to a user's verified email addresses, newest first."""
+    rows = tx.execute(_INVITATION.where(*pending_offers.invited(user_id, now_ms)).order_by(invitations.c.id.desc()))
+    return [from_row(Invitation, row) for row in rows]
+
+
+def get_addressed(tx: Tx, now_ms: int, by: Caller, invitation_id: int) -> Invitation:
+    """Return an invitation to one of the caller's verified email addresses; `NotFound` if it is no longer valid."""
+    require_site(by, SiteAction.JOIN)
+    row = tx.execute(
+        _INVITATION.where(invitations.c.id == invitation_id, *pending_offers.invited(by.user_id or 0, now_ms))
+    ).one_or_none()
+    if row is None:
+        raise _no_longer_valid()
+    return from_row(Invitation, row)
+
+
 def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
     """Make the caller a member; in a transaction of the channel that `get_by_secret` returns, or of the site."""
     require_site(by, SiteAction.JOIN)
     require_verified(by)
-    invitation = _take(tx, now_ms, secret)
+    return _accept(tx, now_ms, by, get_by_secret(tx, now_ms, secret), outbox)
+
+
+def accept_addressed(
+    tx: Tx, now_ms: int, by: Caller, invitation_id: int, *, outbox: Outbox | None = None
+) -> Invitation:
+    """Make the caller a member without the link; in a transaction of the channel that `get_addressed` returns."""
+    require_verified(by)
+    return _accept(tx, now_ms, by, get_addressed(tx, now_ms, by, invitation_id), outbox)
+
+
+def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
+    """Decline an invitation; anyone who has the link can, with or without an account."""
+    return _decline(tx, now_ms, by, get_by_secret(tx, now_ms, secret), outbox)
+
+
+def decline_addressed(
+    tx: Tx, now_ms: int, by: Caller, invitation_id: int, *, outbox: Outbox | None = None
+) -> Invitation:
+    """Decline an invitation to one of the caller's email addresses without the link."""
+    return _decline(tx, now_ms, by, get_addressed(tx, now_ms, by, invitation_id), outbox)
+
+
+def delete_expired(tx: Tx, now_ms: int) -> int:
+    """Delete invitations that expired more than 30 days ago; return the count."""
+    return tx.execute(delete(invitations).where(invitations.c.expires_at < now_ms - _KEPT_MS)).rowcount
+
+
+def _accept(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, outbox: Outbox | None) -> Invitation:
+    _take(tx, invitation)
     access = channels.access_of(tx, invitation.channel, by)
     assert access is not None
     assert by.user_id is not None
@@ -139,18 +190,12 @@ def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | Non
     return invitation
 
 
-def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
-    """Decline an invitation; anyone who has the link can, with or without an account."""
-    invitation = _take(tx, now_ms, secret)
+def _decline(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, outbox: Outbox | None) -> Invitation:
+    _take(tx, invitation)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
     channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
     _tell_owner(tx, now_ms, by, channel_id, invitation, outbox, decision=f"{invitation.address} declined")
     return invitation
-
-
-def delete_expired(tx: Tx, now_ms: int) -> int:
-    """Delete invitations that expired more than 30 days ago; return the count."""
-    return tx.execute(delete(invitations).where(invitations.c.expires_at < now_ms - _KEPT_MS)).rowcount
 
 
 _INVITATION = (
@@ -213,12 +258,10 @@ def _make(
     return from_row(Invitation, tx.execute(_INVITATION.where(invitations.c.id == invitation_id)).one()), secret
 
 
-def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
-    """Delete the invitation and return it; of two requests at the same moment, the second is refused."""
-    invitation = get_by_secret(tx, now_ms, secret)
-    if not tx.execute(delete(invitations).where(invitations.c.digest == secret_tokens.hash_key(secret))).rowcount:
+def _take(tx: Tx, invitation: Invitation) -> None:
+    """Delete the invitation; of two requests at the same moment, the second is refused."""
+    if not tx.execute(delete(invitations).where(invitations.c.id == invitation.id)).rowcount:
         raise _no_longer_valid()
-    return invitation
 
 
 def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, outbox: Outbox | None) -> None:

@@ -226,10 +226,15 @@ def role_of(tx: Tx, channel_id: int, user_id: int) -> Role | None:
     return None if role is None else Role(role)
 
 
+def has_group(tx: Tx, name: str) -> bool:
+    """Return whether there is a group with this name; names of groups are not secret."""
+    return tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None
+
+
 def _group_id(tx: Tx, name: str) -> int:
     group_id = tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar()
     if group_id is None:
-        raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
+        raise NotFound(f"There is no group named {name[:60]!a}.", "Check the spelling.", field="group")
     return int(group_id)
 
 

@@ -46,9 +46,11 @@ def add(tx: Tx, now_ms: int, by: Caller, channel: str, level: Level, message: st
     """Show a notice to users of the channel until it expires."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if not 1 <= len(message.strip()) <= MAX_MESSAGE or not message.replace("\n", "").isprintable():
-        raise Malformed(f"A notice needs 1 to {MAX_MESSAGE:,} printable characters.", "Change its text.")
+        raise Malformed(
+            f"A notice needs 1 to {MAX_MESSAGE:,} printable characters.", "Change its text.", field="message"
+        )
     if not now_ms < expires_at_ms <= now_ms + MAX_DAYS * DAY_MS:
-        raise Malformed("A notice must expire in the future, within a year.", "Choose another time.")
+        raise Malformed("A notice must expire in the future, within a year.", "Choose another time.", field="days")
     count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
     if count >= MAX_NOTICES:
         raise Conflict(f"{channel} already has {count} notices.", "Withdraw some of them.")

@@ -171,6 +171,11 @@ def of_user(tx: Tx, user_id: int, user_quota: int | None) -> QuotaUsage:
     return of_users(tx, [user_id], user_quota)[user_id]
 
 
+def is_exceeded() -> ColumnElement[bool]:
+    """Return the condition that a channel has a quota and uses more, for a query over `channels`."""
+    return channels.c.quota_bytes.is_not(None) & (channels.c.quota_bytes < _USED)
+
+
 def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, QuotaUsage]:
     """Return the quotas and usage of several channels by id, in one statement."""
     rows = tx.execute(

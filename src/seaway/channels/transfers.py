@@ -29,7 +29,7 @@ from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
-from seaway.users import users
+from seaway.users import pending_offers, users
 
 LIFETIME_MS = 7 * DAY_MS
 
@@ -153,12 +153,14 @@ def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
 
 def pending_for(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
     """Return the pending offers to a user, by channel."""
-    rows = tx.execute(
-        _TRANSFER.where(transfers.c.to_user_id == user_id, transfers.c.expires_at > now_ms).order_by(
-            channel_rows.c.name
-        )
-    )
+    rows = tx.execute(_TRANSFER.where(*pending_offers.offered(user_id, now_ms)).order_by(channel_rows.c.name))
     return [from_row(Transfer, row) for row in rows]
+
+
+def all_pending(tx: Tx, now_ms: int, *, limit: int) -> list[Transfer]:
+    """Return the pending offers of all channels, the oldest first, without a permission check."""
+    query = _TRANSFER.where(transfers.c.expires_at > now_ms).order_by(transfers.c.offered_at, channel_rows.c.name)
+    return [from_row(Transfer, row) for row in tx.execute(query.limit(limit))]
 
 
 def delete_offer(tx: Tx, channel_id: int) -> bool:

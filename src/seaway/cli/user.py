@@ -45,6 +45,32 @@ def add(
 
 
 @app.command()
+def invite(
+    context: typer.Context,
+    name: _Name,
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="Address to send the invitation to.")],
+    admin: Annotated[bool, typer.Option("--admin", help="Make the user a site admin.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Create an account, and send an email with a link that sets its password and expires in a week."""
+    from seaway.api.v1 import users
+
+    with options(context).open_call() as call:
+        user = users.invite_user(call, users.UserInvite.parse({"name": name, "email": email, "admin": admin}))
+    show(user, as_json, f"{name} was invited by an email to {user.email}.")
+
+
+@app.command("resend-invitation")
+def resend_invitation(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Send the invitation again. The link in the earlier email stops working."""
+    from seaway.api.v1 import users
+
+    with options(context).open_call() as call:
+        users.send_user_invitation(call, name)
+    show(None, as_json, f"The invitation of {name} was sent again.")
+
+
+@app.command()
 def quota(
     context: typer.Context,
     name: _Name,
@@ -137,16 +163,12 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Delete an account that owns no channel. Its name is reserved for a year."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.sign_in import account_deletion
-    from seaway.users import users
+    from seaway.api.v1 import users
 
     if not yes:
         typer.confirm(f"Delete the account {name} and its keys?", abort=True)
-    with options(context).open_site() as seaway:
-        with seaway.site.database.read() as tx:
-            user = users.get(tx, name)
-        account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
+    with options(context).open_call() as call:
+        users.delete_user(call, name, confirm=name)
     show(None, as_json, f"{name} was deleted.")
 
 

@@ -11,8 +11,9 @@ that readers get. Queries are in the packages that use them, not here.
            └─ members ──────────────────┴─ channels ─┬─ invitations, transfers, notices
                                                      ├─ publishers ── token_publishers ── workflow_tokens
                                                      ├─ resumable_uploads ── resumable_pieces
-                                                     ├─ packages
-                                                     ├─ subdirs ─┬─ files ── downloads;  attestations
+                                                     ├─ packages ── package_downloads, daily_package_downloads
+                                                     ├─ daily_channel_downloads, daily_storage
+                                                     ├─ subdirs ─┬─ files ── downloads, file_downloads;  attestations
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
     issuers  issuer_keys  used_tokens  uploads  upload_chains
@@ -89,6 +90,13 @@ users = _table_with_id(
     Column("disabled_at", BigInteger),
     Column("second_factor_ends_at", BigInteger),  # when a requested and announced reset by an admin takes effect
     Column("quota_bytes", BigInteger),  # for all channels that the user owns together; NULL: no limit
+    Column("signed_in_at", BigInteger, nullable=False, server_default="0"),  # last sign-in in a browser; 0: never
+    # For the list of users that site admins filter and sort.
+    Index("ix_users_created_at", "created_at", "id"),
+    Index("ix_users_signed_in_at", "signed_in_at", "id"),
+    Index("ix_users_admin", "name", sqlite_where=text("is_admin = 1"), postgresql_where=text("is_admin")),
+    Index("ix_users_disabled", "name", **_where("disabled_at IS NOT NULL")),
+    Index("ix_users_second_factor_ends_at", "second_factor_ends_at", **_where("second_factor_ends_at IS NOT NULL")),
 )
 
 # A verified address belongs to one user. An unverified one proves nothing, so several users can have it.
@@ -102,6 +110,7 @@ emails = _table_with_id(
     Column("verified_at", BigInteger),
     UniqueConstraint("user_id", "folded"),
     Index("uq_emails_verified", "folded", unique=True, **_where("verified_at IS NOT NULL")),
+    Index("ix_emails_unverified", "user_id", **_where("verified_at IS NULL")),
 )
 
 # External logins of users; identified only by (issuer, subject).
@@ -139,7 +148,8 @@ sign_ins = _table(
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
-# Single-use links in emails: to verify an address, set a new password or create the first account.
+# Single-use links in emails: to verify an address, set a password (again, or of a new account), or create the first
+# account.
 mailed_links = _table(
     "mailed_links",
     Column("digest", LargeBinary(32), primary_key=True),
@@ -232,6 +242,7 @@ channels = _table_with_id(
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # no uploads with keys or by browser
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
+    Index("ix_channels_quota", "name", **_where("quota_bytes IS NOT NULL")),
 )
 
 # Channel logos; the blob is a PNG that the server has re-encoded from the uploaded picture.
@@ -331,9 +342,14 @@ packages = _table_with_id(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
+    # Of the latest upload, so that lists can be filtered and sorted without reading files.
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("license", Text, nullable=False, server_default=""),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
+    Index("ix_packages_channel_id_license", "channel_id", "license"),
+    Index("ix_packages_channel_id_updated_at", "channel_id", "updated_at"),
 )
 
 subdirs = _table_with_id(
@@ -396,12 +412,62 @@ resumable_pieces = _table(
     Column("sha256", LargeBinary(32), nullable=False, index=True),
 )
 
-# Downloads of each file by day (days since 1970 UTC).
+# Downloads of each file by day (days since 1970 UTC) and client family. The four tables below are sums of this one, kept
+# in the same transaction (`packages.downloads`), so that no page reads the rows of many files.
 downloads = _table(
     "downloads",
     _belongs_to("file_id", "files.id", primary_key=True),
     Column("day", Integer, primary_key=True),
+    Column("client", String(8), primary_key=True),  # packages.client_families
     Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+file_downloads = _table(
+    "file_downloads",
+    _belongs_to("file_id", "files.id", primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+package_downloads = _table(
+    "package_downloads",
+    _belongs_to("package_id", "packages.id", primary_key=True),
+    _belongs_to("channel_id", "channels.id"),
+    Column("recent", BigInteger, nullable=False),  # downloads of 30 days
+    Column("recent_day", Integer, nullable=False),  # the last of these days when `recent` was last added up
+    Index("ix_package_downloads_recent", "channel_id", "recent"),
+)
+
+# Downloads by day, divided by version, by subdir and by client family: `key` is one of them.
+daily_package_downloads = _table(
+    "daily_package_downloads",
+    _belongs_to("package_id", "packages.id", primary_key=True),
+    Column("split", String(8), primary_key=True),  # version, subdir, client
+    Column("day", Integer, primary_key=True),
+    Column("key", _name(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+daily_channel_downloads = _table(
+    "daily_channel_downloads",
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    Column("split", String(8), primary_key=True),  # subdir, client
+    Column("day", Integer, primary_key=True),
+    Column("key", _name(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Size of each channel, sampled once a day.
+daily_storage = _table(
+    "daily_storage",
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("packages", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # One row for each (subdir, name) that ever had a file. `sha256` is NULL if no file of the name is left.
@@ -478,6 +544,7 @@ jobs = _table_with_id(
     # Only one of equal jobs waits. A running one does not count: it may miss changes made since its start.
     Index("uq_jobs_ready", "dedup_key", unique=True, **_where("state = 'ready'")),
     Index("ix_jobs_due", "state", "run_at"),
+    Index("ix_jobs_state_kind", "state", "kind", "id"),
 )
 
 # When each periodic job is due next.
@@ -492,13 +559,21 @@ audit = _table_with_id(
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("actor_id", BigInteger),
+    Column("person", Text, nullable=False),  # the actor without the key or tool that was used
     Column("address", Text, nullable=False),
     Column("action", String(40), nullable=False),
     Column("channel", Text, nullable=False),
     Column("target", Text, nullable=False),
+    Column("package", Text),  # of the files that the entry is about; * for several
     Column("detail", Text, nullable=False),
+    # Each filter of the log is an index in the order of its pages, for a channel and for the site.
     Index("ix_audit_channel_id", "channel", "id"),
-    Index("ix_audit_actor_id", "actor_id", "id"),
+    Index("ix_audit_channel_person", "channel", "person", "id"),
+    Index("ix_audit_channel_action", "channel", "action", "id"),
+    Index("ix_audit_channel_package", "channel", "package", "id", **_where("package IS NOT NULL")),
+    Index("ix_audit_person", "person", "id"),
+    Index("ix_audit_action", "action", "id"),
+    Index("ix_audit_package", "package", "id", **_where("package IS NOT NULL")),
 )
 
 # OAuth grants of command-line tools (`pixi auth login --oauth`). Refresh tokens rotate: the newest one of a grant is

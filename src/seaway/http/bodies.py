@@ -6,15 +6,32 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from seaway.errors import TooLarge, TooSlow, UnsupportedContentEncoding
+from seaway.publishing.receive import too_large
 
 # Without limits, 200 clients that send one byte per second would hold 200 connections for weeks.
 _STALL_SECONDS = 30
 _GRACE_SECONDS = 60
 MIN_BYTES_PER_SECOND = 2_048
+# Upper bound of what boundaries, part headers, form fields and an attestation add to the size of a package file.
+MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 
 
 class ClientDisconnected(Exception):
     """The client disconnected; no response can be sent."""
+
+
+def min_file_size(request: Request, limit: int, *, wrapping: int) -> int:
+    """
+    Return the minimum size of an uploaded file by Content-Length; raise `TooLarge` if it exceeds the limit.
+
+    `wrapping` is the maximum number of bytes in the body besides the file.
+    """
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        return 1
+    if int(length) > limit + wrapping:
+        raise too_large(limit)
+    return max(int(length) - wrapping, 1)
 
 
 async def read_body(request: Request, limit: int, *, what: str = "body", hint: str = "Send a smaller one.") -> bytes:

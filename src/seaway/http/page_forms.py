@@ -1,11 +1,14 @@
 """
-Forms sent by pages, parsed once and within limits: fields, and one small file if the handler is marked `accepts_file`.
+Forms sent by pages, parsed once and within limits: fields, and one file if the handler expects it.
 
-1. A file that is too large is read to its end and truncated, so that the form can report it. Larger bodies are refused.
+1. A small file (`accepts_file`) that is too large is read to its end and truncated, so that the form can report it.
+   Larger bodies are refused.
 2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
+3. Of a form with a large file (`streams_file`), only the fields before the file are read. The CSRF token is among them,
+   so it is checked before the first byte of the file is read. The file itself is never held in memory.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from urllib.parse import parse_qsl
 
@@ -14,7 +17,7 @@ from starlette.responses import Response
 
 from seaway.errors import Malformed, SeawayError, TooLarge
 from seaway.http.bodies import body_of, limited, read_body
-from seaway.http.multipart import MultipartReader
+from seaway.http.multipart import MultipartReader, Part
 
 MAX_BYTES = 64 * 1024
 MAX_FILE_BYTES = 512 * 1024
@@ -25,6 +28,7 @@ _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
 _PARSED_KEY = "seaway.form"
 _FILE_KEY = "seaway.form.file"
+_STREAM_KEY = "seaway.form.stream"
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -32,9 +36,10 @@ _Handler = Callable[[Request], Awaitable[Response]]
 class Form:
     """Fields of a form; of a repeated field the last value counts, except in `all`."""
 
-    def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
+    def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"", streamed: "StreamedFile | None" = None) -> None:
         self.pairs, self._last = pairs, dict(pairs)
         self.file = file  # truncated to `MAX_FILE_BYTES` + 1 bytes; empty if no file was chosen
+        self.streamed = streamed  # of a handler that is marked `streams_file`
 
     def text(self, name: str) -> str:
         """Return a field without surrounding spaces, or "" if missing."""
@@ -61,6 +66,25 @@ class Form:
         return iter(self._last)
 
 
+class StreamedFile:
+    """The file of a form, read from the request as it arrives; an incoming file for `publish`."""
+
+    announced_sha256: str | None = None  # browsers send no hash
+
+    def __init__(self, file_name: str, reader: MultipartReader) -> None:
+        self.file_name = file_name  # empty if no file was chosen
+        self._reader = reader
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of the file; call it once."""
+        return self._reader.content()
+
+    async def finish(self) -> None:
+        """Require that the form ends after the file."""
+        if await self._reader.next_part() is not None:
+            raise Malformed("The form has another field or file after the file.", "Choose one file.")
+
+
 def accepts_file(name: str) -> Callable[[_Handler], _Handler]:
     """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
 
@@ -68,6 +92,20 @@ def accepts_file(name: str) -> Callable[[_Handler], _Handler]:
         @wraps(handler)
         async def handle(request: Request) -> Response:
             request.scope[_FILE_KEY] = name
+            return await handler(request)
+
+        return handle
+
+    return decorate
+
+
+def streams_file(name: str) -> Callable[[_Handler], _Handler]:
+    """Accept a file of any size in this form field, the last one of the form; outermost decorator."""
+
+    def decorate(handler: _Handler) -> _Handler:
+        @wraps(handler)
+        async def handle(request: Request) -> Response:
+            request.scope[_STREAM_KEY] = name
             return await handler(request)
 
         return handle
@@ -97,6 +135,8 @@ async def _read(request: Request) -> Form:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == _TYPE_WITH_FILES and _FILE_KEY in request.scope:
         return await _read_parts(request, request.scope[_FILE_KEY])
+    if media_type == _TYPE_WITH_FILES and _STREAM_KEY in request.scope:
+        return await _read_until_file(request, request.scope[_STREAM_KEY])
     if media_type != _TYPE:
         return Form([])
     body = await read_body(request, MAX_BYTES, what="form", hint=_SHORTEN)
@@ -109,30 +149,60 @@ async def _read(request: Request) -> Form:
 
 
 async def _read_parts(request: Request, file_name: str) -> Form:
-    pairs: list[tuple[str, str]] = []
-    file: bytes | None = None
+    fields, file = _TextFields(), None
     body = limited(body_of(request), _MAX_BODY_BYTES, what="form", hint="Choose a smaller file.")
     reader = MultipartReader(request.headers["content-type"], body)
-    remaining = MAX_BYTES
     for _ in range(_MAX_FIELDS):
         part = await reader.next_part()
         if part is None:
-            _check(pairs)
-            return Form(pairs, file or b"")
-        if part.file_name is not None:
-            is_expected = part.name == file_name and file is None
-            content = await _start_of(reader, MAX_FILE_BYTES + 1 if is_expected else 0)
-            file = content if is_expected else file
+            return Form(fields.checked(), file or b"")
+        if part.file_name is None:
+            await fields.read(part, reader)
             continue
-        content = await _start_of(reader, remaining + 1)
-        remaining -= len(content)
-        if remaining < 0:
+        is_expected = part.name == file_name and file is None
+        content = await _start_of(reader, MAX_FILE_BYTES + 1 if is_expected else 0)
+        file = content if is_expected else file
+    raise _too_large()
+
+
+async def _read_until_file(request: Request, field: str) -> Form:
+    fields = _TextFields()
+    reader = MultipartReader(request.headers["content-type"], body_of(request))
+    for _ in range(_MAX_FIELDS):
+        part = await reader.next_part()
+        if part is None:
+            return Form(fields.checked())
+        if part.file_name is None:
+            await fields.read(part, reader)
+            continue
+        if part.name != field:
+            raise Malformed(f"The form has a file in the field {part.name[:40]!a}.", "Submit it from the page again.")
+        return Form(fields.checked(), streamed=StreamedFile(part.file_name, reader))
+    raise _too_large()
+
+
+class _TextFields:
+    """Text fields of a multipart form, limited in sum."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[str, str]] = []
+        self._remaining = MAX_BYTES
+
+    async def read(self, part: Part, reader: MultipartReader) -> None:
+        """Read the field of this part."""
+        content = await _start_of(reader, self._remaining + 1)
+        self._remaining -= len(content)
+        if self._remaining < 0:
             raise _too_large()
         try:
-            pairs.append((part.name, content.decode()))
+            self._pairs.append((part.name, content.decode()))
         except UnicodeDecodeError:
             raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
-    raise _too_large()
+
+    def checked(self) -> list[tuple[str, str]]:
+        """Return the fields; raise `Malformed` if one has a character that no database accepts."""
+        _check(self._pairs)
+        return self._pairs
 
 
 async def _start_of(reader: MultipartReader, max_bytes: int) -> bytes:

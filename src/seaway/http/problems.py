@@ -54,7 +54,11 @@ class Problem:
 
 def response_for(error: Exception, request: Request) -> Response:
     """Return the plain-text error response: message and hint, with the headers that the status requires."""
-    problem = problem_of(error, request)
+    return plain_response(problem_of(error, request))
+
+
+def plain_response(problem: Problem) -> Response:
+    """Return a problem as plain text."""
     return text(f"{problem.message} {problem.hint}".strip(), problem.status, dict(problem.headers))
 
 
@@ -124,8 +128,11 @@ def status_of(error: errors.SeawayError) -> int:
 
 
 def text(sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return a plain-text response with keys masked, cut to `MAX_SENTENCE_CHARS` characters."""
-    body = secret_tokens.mask(sentence)
-    if len(body) > MAX_SENTENCE_CHARS:
-        body = body[: MAX_SENTENCE_CHARS - 1] + "…"
-    return PlainTextResponse(body, status, headers)
+    """Return a plain-text response with a sentence as `shown`."""
+    return PlainTextResponse(shown(sentence), status, headers)
+
+
+def shown(sentence: str) -> str:
+    """Return a sentence as clients see it: keys masked, at most `MAX_SENTENCE_CHARS` characters."""
+    masked = secret_tokens.mask(sentence)
+    return masked if len(masked) <= MAX_SENTENCE_CHARS else masked[: MAX_SENTENCE_CHARS - 1] + "…"

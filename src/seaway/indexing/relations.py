@@ -14,6 +14,7 @@ Relations of a channel to other channels of this server (CEP 42), and its messag
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 
 from sqlalchemy import or_, select, update
@@ -29,7 +30,7 @@ from seaway.channels.roles import Action
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, lock_channel
 from seaway.database.tables import channels as channel_rows
-from seaway.errors import Malformed
+from seaway.errors import Malformed, at_field, check_all
 from seaway.indexing.shard_index import relations_of
 from seaway.indexing.updates import raise_revisions
 from seaway.site import Site
@@ -66,15 +67,25 @@ def set_relations(tx: Tx, site: Site, by: Caller, channel: str, given: Mapping[s
     if wanted == current:
         return current
     # Before the rules of the CEP, which depend on the relations of the neighbors.
-    for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
-        _require_allowed(tx, by, channel, access, name)
+    known = {current.base, current.overrides, ""}
+    new = {relation: name for relation, name in _requested(given).items() if name not in known}
+    check_all(
+        *(
+            partial(at_field, relation, partial(_require_allowed, tx, by, channel, access, name))
+            for relation, name in new.items()
+        )
+    )
     check(channel, wanted, {**_declared(tx), channel: wanted})
     _write(tx, site, by, channel, access.channel_id, current, wanted)
     return wanted
 
 
 def _requested(given: Mapping[str, str | None]) -> dict[str, str]:
-    return {relation: _channel_name(text) for relation, text in given.items() if text is not None}
+    return {
+        relation: at_field(relation, partial(_channel_name, text))
+        for relation, text in given.items()
+        if text is not None
+    }
 
 
 def drop(site: Site, neighbor: str) -> None:

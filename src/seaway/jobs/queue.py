@@ -37,7 +37,7 @@ FAILED: Final = "failed"
 LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
 _MAX_PAUSE_MS = 10 * MINUTE_MS
-_ERROR_LENGTH = 500
+_ERROR_LENGTH = 10_000
 _RETRIED_TOGETHER = 500
 
 
@@ -157,10 +157,22 @@ def pause_ms(attempt: int) -> int:
     return min(_FIRST_PAUSE_MS << (attempt - 1), _MAX_PAUSE_MS)
 
 
-def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
-    """Return all jobs, or the jobs in one state, oldest first; with `limit`, one page, after the id `after`."""
+def list_jobs(
+    tx: Tx, state: str | None = None, *, kind: str = "", after: int = 0, limit: int | None = None
+) -> list[Job]:
+    """Return the jobs in one state and of one kind, or all, oldest first; with `limit`, one page, after the id `after`."""
     query = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
-    return [from_row(Job, row) for row in tx.execute(query if state is None else query.where(jobs.c.state == state))]
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if kind:
+        query = query.where(jobs.c.kind == kind)
+    return [from_row(Job, row) for row in tx.execute(query)]
+
+
+def count_by_kind(tx: Tx) -> dict[tuple[str, str], int]:
+    """Return the number of jobs of each state and kind that exist."""
+    counted = tx.execute(select(jobs.c.state, jobs.c.kind, func.count()).group_by(jobs.c.state, jobs.c.kind))
+    return {(state, kind): count for state, kind, count in counted}
 
 
 def count_jobs(tx: Tx) -> dict[str, int]:

@@ -9,6 +9,7 @@ The caller's API keys: create, list, revoke and delete them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import or_, update
 
@@ -20,7 +21,7 @@ from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import keys as keys_table
-from seaway.errors import Malformed
+from seaway.errors import Malformed, NotFound, check_all
 from seaway.keys import api_keys
 from seaway.keys.api_keys import Key
 from seaway.mail import messages
@@ -56,13 +57,32 @@ def add(
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     user = users.get(tx, by.name)
-    _check_days(days, rules)
+    check_new(tx, by, name, channel_names=channel_names, patterns=patterns, days=days, rules=rules)
     channel_ids = None if channel_names is None else [_readable(tx, by, channel) for channel in channel_names]
     expires_at_ms = None if days is None else now_ms + days * DAY_MS
     return api_keys.add(
         tx, now_ms, by, user, name,
         mode=mode, channel_ids=channel_ids, expires_at_ms=expires_at_ms, patterns=patterns,
     )  # fmt: skip
+
+
+def check_new(
+    tx: Tx,
+    by: Caller,
+    name: str,
+    *,
+    channel_names: Sequence[str] | None,
+    patterns: Sequence[str],
+    days: int | None,
+    rules: KeyPolicy,
+) -> None:
+    """Return if the caller can create this key; raise one error for all fields that are refused."""
+    check_all(
+        partial(api_keys.require_free_name, tx, _self(tx, by), name),
+        partial(_check_channels, tx, by, channel_names),
+        partial(api_keys.check_patterns, patterns),
+        partial(_check_days, days, rules),
+    )
 
 
 def list_all(tx: Tx, by: Caller) -> list[Key]:
@@ -118,8 +138,24 @@ def _readable(tx: Tx, by: Caller, channel: str) -> int:
     return channels.require(tx, by, Action.READ, channel).channel_id
 
 
+def _check_channels(tx: Tx, by: Caller, names: Sequence[str] | None) -> None:
+    if names is not None and not names:
+        raise Malformed(
+            "No channels are selected.", "Select channels, or create a key for all your channels.", field="channels"
+        )
+    for name in names or ():
+        try:
+            _readable(tx, by, name)
+        except NotFound as error:
+            raise NotFound(error.message, error.hint, field="channels") from None
+
+
 def _check_days(days: int | None, rules: KeyPolicy) -> None:
     if days is None and not rules.allow_unlimited:
-        raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {MAX_DAYS} days.")
+        raise Malformed(
+            "This site does not allow keys without an expiry.", f"Choose 1 to {MAX_DAYS} days.", field="days"
+        )
     if days is not None and not 1 <= days <= MAX_DAYS:
-        raise Malformed(f"A key can be valid for 1 to {MAX_DAYS} days.", "Create another one when it expires.")
+        raise Malformed(
+            f"A key can be valid for 1 to {MAX_DAYS} days.", "Create another one when it expires.", field="days"
+        )

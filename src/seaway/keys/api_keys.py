@@ -7,6 +7,7 @@ A key never grants more than its user's current role; its access mode, channels 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, not_, or_, select, update
@@ -17,7 +18,7 @@ from seaway.callers.caller import Caller, CredentialKind, Mode
 from seaway.clock import CLOCK_TOLERANCE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, key_channels, keys, users
-from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.errors import Malformed, NameTaken, NotFound, check_all
 from seaway.users.users import User
 
 MAX_NAME = 100
@@ -61,11 +62,7 @@ def add(
     `channel_ids` of None means all channels of the user. `patterns` restricts writes to packages with matching names
     (a trailing `*` matches anything); empty means all packages.
     """
-    if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise NameTaken(f"{name[:60]!a} is not a valid key name.", f"Use 1 to {MAX_NAME} printable characters.")
-    if _id_of(tx, user.id, name) is not None:
-        raise NameTaken(f"{user.name} already has a key named {name!r}.", "Choose another name.")
-    check_patterns(patterns)
+    check_all(partial(require_free_name, tx, user, name), partial(check_patterns, patterns))
     secret = secret_tokens.new_key(secret_tokens.KeyKind.USER)
     key_id = tx.execute(
         insert(keys)
@@ -85,6 +82,16 @@ def add(
         tx.execute(insert(key_channels), [{"key_id": key_id, "channel_id": channel_id} for channel_id in channel_ids])
     audit.write(tx, now_ms, by.actor, Event.KEY_ADDED, target=f"{user.name}/{name}", mode=mode.name)
     return next(key for key in all_keys(tx, user.id) if key.id == key_id), secret
+
+
+def require_free_name(tx: Tx, user: User, name: str) -> None:
+    """Return if a new key of the user can have this name; raise `NameTaken` otherwise."""
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise NameTaken(
+            f"{name[:60]!a} is not a valid key name.", f"Use 1 to {MAX_NAME} printable characters.", field="name"
+        )
+    if _id_of(tx, user.id, name) is not None:
+        raise NameTaken(f"{user.name} already has a key named {name!r}.", "Choose another name.", field="name")
 
 
 def all_keys(tx: Tx, user_id: int) -> list[Key]:
@@ -211,13 +218,16 @@ def check_patterns(patterns: Sequence[str]) -> None:
     """Raise `Malformed` unless these are valid package name patterns of a key or a publisher."""
     if len(patterns) > MAX_PATTERNS:
         raise Malformed(
-            f"There can be at most {MAX_PATTERNS} package name patterns.", "Combine some with a `*` at the end."
+            f"There can be at most {MAX_PATTERNS} package name patterns.",
+            "Combine some with a `*` at the end.",
+            field="packages",
         )
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
             raise Malformed(
                 f"{pattern[:80]!a} is not a valid package name pattern.",
                 "Use a name in lower case; a `*` at its end matches all names that start with it.",
+                field="packages",
             )
 
 

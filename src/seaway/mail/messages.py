@@ -105,6 +105,21 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> OutgoingEmai
     )
 
 
+def account_invitation(to: str, *, site_url: str, name: str, by: str, link: str) -> OutgoingEmail:
+    """Invite a person to the account that a site admin has created for them."""
+    return _email(
+        to,
+        f"{by} invites you to {_host(site_url)}",
+        site_url,
+        [
+            f"{by} created an account for you at {_host(site_url)}. Your user name is {name}.",
+            "To accept, open the link and choose a password.",
+        ],
+        link=("Accept invitation", link),
+        after=["The link works once and expires in a week. If you did not expect it, ignore this email."],
+    )
+
+
 def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> OutgoingEmail:
     """Invite the owner of an email address to become a member of a channel."""
     return _email(

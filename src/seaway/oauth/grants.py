@@ -175,10 +175,10 @@ def owner_of_token(tx: Tx, secret: str) -> TokenOwner | None:
     return None if row is None else TokenOwner(row.grant_id, row.user_id, row.client_id)
 
 
-def revoke(database: Database, tx: Tx, now_ms: int, by: Caller, user_id: int, grant_id: int) -> None:
-    """Revoke a user's grant from its next request on; raise `NotFound` if the user has no such grant."""
+def revoke(database: Database, tx: Tx, now_ms: int, by: Caller, user_id: int, grant_id: int) -> str:
+    """Revoke a user's grant from its next request on, and return its client; `NotFound` if the user has no such grant."""
     lock(database, tx)  # a concurrent refresh would otherwise add tokens to a deleted grant
-    client_id = tx.execute(
+    client_id: str | None = tx.execute(
         delete(cli_grants)
         .where(cli_grants.c.id == grant_id, cli_grants.c.user_id == user_id)
         .returning(cli_grants.c.client_id)
@@ -186,6 +186,7 @@ def revoke(database: Database, tx: Tx, now_ms: int, by: Caller, user_id: int, gr
     if client_id is None:
         raise NotFound("This account has no such OAuth grant.", "It may have ended already.")
     audit.write(tx, now_ms, by.actor, Event.TOOL_REVOKED, target=client_id, login=grant_id)
+    return client_id
 
 
 def revoke_token(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> None:

@@ -9,9 +9,8 @@ Fetch the discovery documents and keys of issuers.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -19,6 +18,7 @@ from seaway import strict_json
 from seaway.oidc.jwks import MAX_BYTES, read_keys
 from seaway.oidc.jwt import TokenRules
 from seaway.outbound import DEFAULT_PORTS, OutboundRequest, OutboundRequestFailed
+from seaway.urls import is_loopback
 
 TOTAL_SECONDS = 5.0
 _T = TypeVar("_T")
@@ -100,15 +100,6 @@ async def _get(url: str, source: KeySource) -> bytes:
     if response.status != 200:
         raise FetchFailed(f"it returned {response.status}")
     return response.content
-
-
-def is_loopback(parts: SplitResult) -> bool:
-    """Return whether the URL is plain http to a loopback host."""
-    host = parts.hostname or ""
-    try:
-        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def _origin(url: str) -> tuple[str, str, int]:

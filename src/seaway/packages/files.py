@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Select, func, select
 
-from seaway.clock import DAY_MS
 from seaway.conda import corrections, filename, version
 from seaway.conda.corrections import Correction
 from seaway.conda.filename import NamedFile
 from seaway.database.engine import Tx
 from seaway.database.rows import total
-from seaway.database.tables import downloads, files, packages, subdirs, users
+from seaway.database.tables import file_downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
 from seaway.indexing.file_rows import FileState
 
@@ -88,18 +87,17 @@ def of_package(
 
 def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     """Return one file; raise `NotFound` if it is missing or deleted, `DamagedRecord` if its row cannot be read."""
-    count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
+    count = select(file_downloads.c.count).where(file_downloads.c.file_id == files.c.id).scalar_subquery()
     row = tx.execute(
         _summaries(channel_id)
-        .add_columns(files.c.record, files.c.correction, count.scalar_subquery().label("downloads"))
+        .add_columns(files.c.record, files.c.correction, func.coalesce(count, 0).label("downloads"))
         .where(subdirs.c.name == subdir, files.c.file_name == file_name)
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    # The sum of big integers is a decimal in PostgreSQL.
     record, correction = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
     with _raising_damaged_record(f"The record of {file_name}"):
-        return File(_summary(row), record, _about(row), int(row.downloads), correction)
+        return File(_summary(row), record, _about(row), row.downloads, correction)
 
 
 def stored_record(file_name: str, content: bytes) -> dict[str, Any]:
@@ -155,26 +153,6 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
     )
 
 
-def downloads_by_day(
-    tx: Tx, channel_id: int, package: str, now_ms: int, *, days: int, version: str | None = None
-) -> list[tuple[int, int]]:
-    """
-    Return the downloads of a package, or of one of its versions, on each of the last days.
-
-    Pairs of a day (days since 1970) and a count; days without downloads are left out.
-    """
-    of_version = [] if version is None else [files.c.version == version]
-    rows = tx.execute(
-        select(downloads.c.day, func.sum(downloads.c.count))
-        .join(files, files.c.id == downloads.c.file_id)
-        .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*in_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days, *of_version)
-        .group_by(downloads.c.day)
-        .order_by(downloads.c.day)
-    )
-    return [(day, int(count)) for day, count in rows]
-
-
 def total_downloads(tx: Tx, channel_id: int, package: str) -> int:
     """Return the downloads of all files of a package that are not deleted."""
     of_package = (
@@ -182,7 +160,7 @@ def total_downloads(tx: Tx, channel_id: int, package: str) -> int:
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
     )
-    return total(tx, downloads.c.count, downloads.c.file_id.in_(of_package))
+    return total(tx, file_downloads.c.count, file_downloads.c.file_id.in_(of_package))
 
 
 def uploader_name(uploaded_by: str) -> str:

@@ -150,6 +150,8 @@ def _write(
     content = encode(record)
     stored = None if correction is None else corrections.encode_correction(correction)
     tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
+    is_latest = (packages.c.id == row.package_id) & (packages.c.updated_at <= row.indexed_at)
+    tx.execute(update(packages).where(is_latest).values(license=record.get("license") or ""))
     changed = IndexedFile(file_name, FileState(row.state), Section(row.section), row.indexed_at, content)
     return update_names(tx, subdir_row, {row.package: [changed]}, now_ms, site.whole_document_limit)
 
@@ -168,6 +170,7 @@ def _text(value: object) -> str:
 _ROW: Select[Any] = (
     select(
         files.c.id,
+        files.c.package_id,
         packages.c.name.label("package"),
         files.c.state,
         files.c.section,

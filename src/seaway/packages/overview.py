@@ -10,8 +10,7 @@ One line for each package of a channel: cached in memory, and updated when packa
 Dependents are computed from here, so that uploads do not maintain a table for them. Measured with SQLite on two cores:
 the first request to a worker takes 0.2 s for 5,000 packages of three builds each, and 0.8 s for 5,000 packages as in a
 large channel (200,000 builds); a request after an upload takes 2 ms, and without a change 0.5 ms. So a package page
-shows dependents at once only if the channel is in memory (`is_read`). Lists read only the packages that they show
-(`page_by_name`, `lines_of`).
+shows dependents at once only if the channel is in memory (`is_read`).
 """
 
 import functools
@@ -115,27 +114,6 @@ class PackageOverviews:
     def _channel(self, channel_id: int) -> _Channel:
         with self._lock:
             return self._channels.setdefault(channel_id, _Channel())
-
-
-def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[PackageLine]:
-    """Return a page of the packages of a channel by name, without the cache; only these packages are read."""
-    names = (
-        select(shards.c.name)
-        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None))
-        .group_by(shards.c.name)
-        .order_by(shards.c.name)
-        .offset(start)
-        .limit(limit)
-    )
-    return lines_of(tx, channel_id, tx.execute(names).scalars().all())
-
-
-def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[PackageLine]:
-    """Return these packages of a channel in this order, without the cache; only these packages are read."""
-    lines = read_lines(tx, _subdirs(tx, channel_id), _ids_of(tx, channel_id, names)).values()
-    by_name = {line.name: line for line in lines}
-    return [by_name[name] for name in names if name in by_name]
 
 
 def read_lines(

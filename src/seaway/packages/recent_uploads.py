@@ -8,7 +8,7 @@ number of files in a channel.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select, union_all
+from sqlalchemy import func, select, union_all
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
@@ -32,6 +32,7 @@ class RecentFile(NamedFile):
     size: int
     sha256: str
     indexed_at_ms: int
+    uploaded_by: str  # display name of the user or workflow
     summary: str
     warnings: tuple[str, ...]  # of its upload
 
@@ -45,9 +46,24 @@ def packages_for(tx: Tx, by: Caller, limit: int) -> list[RecentFile]:
     return list(newest.values())[:limit]
 
 
+def files_in(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
+    """Return the latest files of several channels, given by id and name, newest first."""
+    return _arrivals(tx, names, limit)[:limit]
+
+
 def files_of(tx: Tx, channel_id: int, channel: str, limit: int) -> list[RecentFile]:
     """Return the latest files of a channel, newest first."""
-    return _arrivals(tx, {channel_id: channel}, limit)[:limit]
+    return files_in(tx, {channel_id: channel}, limit)
+
+
+def last_changes(tx: Tx, channel_ids: Collection[int]) -> dict[int, int]:
+    """Return when the packages of each channel last changed; channels without any are left out."""
+    changed = (
+        select(subdirs.c.channel_id, func.max(subdirs.c.changed_at).label("at_ms"))
+        .where(subdirs.c.channel_id.in_(channel_ids), subdirs.c.revision > 0)
+        .group_by(subdirs.c.channel_id)
+    )
+    return {row.channel_id: row.at_ms for row in tx.execute(changed)}
 
 
 def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
@@ -56,7 +72,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
     query = (
         select(
             packages.c.name, files.c.subdir_id, files.c.file_name, files.c.size, files.c.sha256, files.c.indexed_at,
-            files.c.id,
+            files.c.uploaded_as, files.c.id,
         )
         .join(packages, packages.c.id == files.c.package_id)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
@@ -75,7 +91,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
     return [
         RecentFile(
             names[changed[row.subdir_id][0]], row.name, changed[row.subdir_id][1], row.file_name, row.size,
-            row.sha256.hex(), row.indexed_at, abouts[row.id].summary, abouts[row.id].warnings,
+            row.sha256.hex(), row.indexed_at, row.uploaded_as, abouts[row.id].summary, abouts[row.id].warnings,
         )
         for row in rows
     ]  # fmt: skip

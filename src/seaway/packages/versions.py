@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, select
 from seaway.conda import filename
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
-from seaway.database.tables import downloads, files, shards, subdirs
+from seaway.database.tables import file_downloads, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.packages.files import in_package
 
@@ -156,13 +156,13 @@ def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
 
 
 def _read(tx: Tx, channel_id: int, package: str, *conditions: ColumnElement[bool]) -> list[Version]:
-    count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     rows = tx.execute(
         select(
             files.c.id, files.c.version, subdirs.c.name.label("subdir"), files.c.file_name, files.c.state, files.c.size,
-            files.c.indexed_at, count.scalar_subquery().label("downloads"),
+            files.c.indexed_at, func.coalesce(file_downloads.c.count, 0).label("downloads"),
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .outerjoin(file_downloads, file_downloads.c.file_id == files.c.id)
         .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value, *conditions)
     )  # fmt: skip
     return _grouped([_build(row) for row in rows])

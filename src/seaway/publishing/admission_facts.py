@@ -48,7 +48,6 @@ class ChannelState:
     refuses_lookalikes: bool
     attestations: Attestations
     packages: dict[str, dict[str, int]]  # package ids by folded name and name
-    summaries: dict[str, str]  # by name
     chain: Chain
     room: StorageRoom
     allows_overwrite: bool
@@ -71,7 +70,7 @@ _TAKEN = (
 _ALIKE = (
     select(
         channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, channel_rows.c.allows_v3, *quotas.ROOM,
-        packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
+        packages.c.id, packages.c.name, packages.c.folded_name,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
     .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
@@ -117,12 +116,11 @@ def look_up(
             by_folded.setdefault(row.folded_name, {})[row.name] = row.id
     first = alike[0]
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
-    summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
     room = quotas.room_from_row(first)
     return ChannelState(
         {(row.subdir, row.file_name): row for row in taken}, first.refuses_lookalikes, attestations, by_folded,
-        summaries, chain, room, first.allows_overwrite, first.allows_v3,
+        chain, room, first.allows_overwrite, first.allows_v3,
     )  # fmt: skip
 
 

@@ -142,15 +142,20 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
             )
         return
     if not facts.force:
-        differs = ""
+        differs, is_same = "", sha256 == existing.sha256
         if sha256 is not None:
-            same = sha256 == existing.sha256
             differs = (
-                " with the same contents" if same else f" with other contents (sha256 {existing.sha256.hex()[:12]})"
+                " with the same contents" if is_same else f" with other contents (sha256 {existing.sha256.hex()[:12]})"
             )
+        can_replace = facts.allows_overwrite and existing.can_overwrite
         raise FileExists(
             f"{facts.where}/{file_name} was uploaded on {existing.uploaded_on}{differs}.",
-            "Published files do not change: raise the build number and upload again.",
+            "Raise the build number and upload again, or replace the file."
+            if can_replace
+            else "Published files do not change: raise the build number and upload again.",
+            path=f"{facts.where}/{file_name}",
+            is_same=is_same,
+            can_replace=can_replace,
         )
     if not facts.allows_overwrite:
         raise NotAllowed(

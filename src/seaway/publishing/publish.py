@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Literal, Protocol, TypeVar, TypeVarTuple
 
 import structlog
 from anyio import CapacityLimiter, to_thread
@@ -107,6 +107,11 @@ class Published:
     replaced: bool
     warnings: tuple[str, ...] = field(default=())
     repeated: bool = False  # the same uploader had uploaded the same bytes before
+
+    @property
+    def outcome(self) -> Literal["published", "replaced", "repeated"]:
+        """What the upload did."""
+        return "repeated" if self.repeated else "replaced" if self.replaced else "published"
 
 
 async def publish(

@@ -5,7 +5,7 @@ Record uploads, the last step, in one transaction: write the file rows, shards, 
 2. Uploads with the same name, or with names that look alike, are decided one after the other, as if the first one was
    already recorded.
 3. The number of statements depends neither on the channel nor on the number of uploads, except for new subdirs
-   and names, changed summaries, overwritten files, and repeated uploads of attested files.
+   and names, overwritten files, and repeated uploads of attested files.
 4. Repeating an upload with the same bytes by the same uploader changes nothing and returns the revision, so that a
    lost response does not cause a failure.
 """
@@ -112,7 +112,11 @@ _ADD_PACKAGES = insert(packages)
 _PACKAGES = select(packages.c.name, packages.c.id).where(
     packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
 )
-_SUMMARIZE = update(packages).where(packages.c.id == bindparam("package_id"))
+_DESCRIBE = (
+    update(packages)
+    .where(packages.c.id == bindparam("package_id"))
+    .values(summary=bindparam("summary"), license=bindparam("license"), updated_at=bindparam("updated_at"))
+)
 _ADD_SUBDIR = insert(subdirs)
 _ADD_FILES = insert(files)
 
@@ -285,7 +289,7 @@ def _write(
 ) -> dict[int, int]:
     """Write the rows and update the index; return the revision of each submission."""
     package_ids = _package_ids(tx, channel_id, known, {entry.submission.candidate.file_name.name for entry in admitted})
-    _write_summaries(tx, known, package_ids, admitted)
+    _describe_packages(tx, now_ms, package_ids, admitted)
     revisions: dict[int, int] = {}
     for name in sorted({entry.submission.candidate.subdir for entry in admitted}):
         of_subdir = [entry for entry in admitted if entry.submission.candidate.subdir == name]
@@ -305,18 +309,20 @@ def _package_ids(tx: Tx, channel_id: int, known: ChannelState, names: Iterable[s
     return ids
 
 
-def _write_summaries(tx: Tx, known: ChannelState, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
-    """Store the summary of each package from its latest file, for the search."""
-    summaries = {
-        entry.submission.candidate.file_name.name: _summary(entry.submission.candidate.about) for entry in admitted
-    }
-    changed = [
-        {"package_id": package_ids[name], "summary": summary}
-        for name, summary in summaries.items()
-        if summary != known.summaries.get(name, "")
+def _describe_packages(tx: Tx, now_ms: int, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
+    """Store what lists show of each package: summary, license and time of its latest upload."""
+    latest = {entry.submission.candidate.file_name.name: entry.submission.candidate for entry in admitted}
+    described = [
+        {
+            "package_id": package_ids[name],
+            "summary": _summary(candidate.about),
+            "license": candidate.record.get("license") or "",
+            "updated_at": now_ms,
+        }
+        for name, candidate in latest.items()
     ]
-    if changed:
-        tx.execute(_SUMMARIZE, changed)
+    if described:
+        tx.execute(_DESCRIBE, described)
 
 
 def _summary(about: Mapping[str, Any]) -> str:

@@ -160,8 +160,10 @@ def repair_packages(tx: Tx) -> None:
         right = {
             "folded_name": filename.normalize_name(row.name),
             "summary": row.summary if isinstance(row.summary, str) else "",
+            "license": row.license if isinstance(row.license, str) else "",
+            "updated_at": row.updated_at if isinstance(row.updated_at, int) else 0,
         }
-        if right != {"folded_name": row.folded_name, "summary": row.summary}:
+        if right != {column: getattr(row, column) for column in right}:
             tx.execute(update(packages).where(which).values(right))
 
 

@@ -25,6 +25,7 @@ from seaway.jobs.runner import JobHandler
 from seaway.keys import account_keys
 from seaway.mail.outbox import SendEmail
 from seaway.oauth import codes, grants
+from seaway.packages import downloads, storage_usage
 from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.scrub import scrub
@@ -64,6 +65,12 @@ class Expire(JobArgs, frozen=True):
     """Delete expired rows, and warn of keys that expire soon."""
 
     kind: ClassVar = "expire"
+
+
+class SampleUsage(JobArgs, frozen=True):
+    """Note the size of each channel once a day, and add up the downloads of the last 30 days."""
+
+    kind: ClassVar = "sample-usage"
 
 
 class WriteManifests(JobArgs, frozen=True):
@@ -106,6 +113,7 @@ class JobHandlers:
             JobHandler(SendResetEmail, lambda args: password_reset.send_email(self.accounts, args)),
             JobHandler(Sweep, self._sweep, DAY_MS),
             JobHandler(Expire, self._expire, HOUR_MS),
+            JobHandler(SampleUsage, self._sample_usage, HOUR_MS),
             JobHandler(WriteManifests, self._write_manifests, MINUTE_MS),
             JobHandler(Scrub, self._scrub, 5 * MINUTE_MS if self.scrub_days else None),
             JobHandler(RefreshRoot, self._refresh_root, DAY_MS if self.repository else None),
@@ -140,6 +148,15 @@ class JobHandlers:
             warned = account_keys.warn_of_expiry(tx, now_ms, outbox=self.accounts.outbox)
         second_factors.run_due_resets(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
+
+    def _sample_usage(self, _job: SampleUsage) -> None:
+        database, today = self.site.database, downloads.day_of(self.site.clock.now_ms())
+        with database.write_unlocked() as tx:
+            storage_usage.sample(tx, today)
+        has_more = True
+        while has_more:
+            with database.write_unlocked() as tx:
+                has_more = downloads.add_up_recent(tx, today)
 
     def _write_manifests(self, _job: WriteManifests) -> None:
         try:

@@ -17,13 +17,15 @@ from seaway.clock import MINUTE_MS
 from seaway.errors import SeawayError
 from seaway.keys import api_keys
 from seaway.packages import downloads
+from seaway.packages.client_families import family_of
+from seaway.packages.downloads import DownloadKey
 from seaway.site import Site
 
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 5.0
 USE_WRITTEN_EVERY_MS = 10 * MINUTE_MS
-_MAX_FILES = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
+_MAX_ENTRIES = 100_000  # unwritten counts while the database is unavailable; further files are not counted
 
 
 class UsageCounter:
@@ -32,17 +34,17 @@ class UsageCounter:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._lock = threading.Lock()
-        self._downloads = Counter[tuple[int, int]]()
+        self._downloads = Counter[DownloadKey]()
         self._used: dict[int, tuple[int, str]] = {}
         self._use_written_at: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def count_download(self, file_id: int) -> None:
-        """Count a download of the file."""
-        entry = (file_id, downloads.day_of(self._site.clock.now_ms()))
+    def count_download(self, file_id: int, user_agent: str | None) -> None:
+        """Count a download of the file by a client."""
+        entry = DownloadKey(file_id, downloads.day_of(self._site.clock.now_ms()), family_of(user_agent))
         with self._lock:
-            if entry in self._downloads or len(self._downloads) < _MAX_FILES:
+            if entry in self._downloads or len(self._downloads) < _MAX_ENTRIES:
                 self._downloads[entry] += 1
 
     def count_key_use(self, key_id: int | None, address: str) -> None:
@@ -77,7 +79,7 @@ class UsageCounter:
             return
         try:
             with self._site.database.write_unlocked() as tx:
-                downloads.add(tx, downloaded)
+                downloads.add(tx, downloaded, today=downloads.day_of(self._site.clock.now_ms()))
                 api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:
             log.warning("usage_counter.delayed", reason=error.message)

@@ -15,18 +15,21 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, members, released_user_names, users
 from seaway.errors import NotAllowed
-from seaway.sign_in import account_security
+from seaway.sign_in import account_security, site_admin
 from seaway.sign_in.parts import AccountParts
 from seaway.users.users import User
 
 
 def remove(accounts: AccountParts, by: Caller, user: User) -> None:
     """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
-    require_site(by, SiteAction.REMOVE_ACCOUNT)
+    is_own = by.user_id == user.id
+    require_site(by, SiteAction.REMOVE_ACCOUNT if is_own else SiteAction.CHANGE_SITE)
     with accounts.site.database.read() as tx:  # before the lock of the site
         _require_no_channels(tx, user)
     now_ms = accounts.site.clock.now_ms()
     with accounts.site.database.write_site() as tx:
+        if not is_own:
+            site_admin.require_for(tx, by, user.name)
         _require_no_channels(tx, user)
         account_security.notify(accounts, tx, now_ms, user.id, "The account and its keys were deleted.")
         tx.execute(delete(users).where(users.c.id == user.id))

@@ -20,6 +20,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from seaway.callers import rate_limits
@@ -27,10 +28,19 @@ from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx, lock_user
-from seaway.errors import Malformed, NameTaken, NotAllowed
+from seaway.errors import Malformed, NameTaken, NotAllowed, check_all
 from seaway.oauth import codes
 from seaway.outbound import JsonClient
-from seaway.sign_in import account_security, external_identities, github, password_sign_in, pending_sign_ins, sign_up
+from seaway.sign_in import (
+    account_security,
+    external_identities,
+    github,
+    new_account,
+    password_sign_in,
+    pending_sign_ins,
+    sign_up,
+)
+from seaway.sign_in.external_identities import Identity
 from seaway.sign_in.identity_providers import ExternalAccount, LoginProtocol, Provider, Providers, callback
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
@@ -158,12 +168,12 @@ def make_account(
     accounts, now_ms = parts.accounts, parts.accounts.site.clock.now_ms()
     accounts.policy.require_sign_up()
     with accounts.site.database.read() as tx:
-        typed_address = (
-            "" if _pending_sign_up(parts, tx, secret).external_account.address else emails.case_folded(address)
-        )
-    # A typed email address gets a verification email, as in a sign-up with a password.
-    email_rate = [(Rate.EMAILS_TO_ADDRESS, (typed_address,))] if typed_address else []
-    rate_limits.count_all(accounts.site.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
+        is_typed = not _pending_sign_up(parts, tx, secret).external_account.address
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.SIGN_UP_ADDRESS, client.address)
+    checks = [partial(new_account.check_name, accounts, name)]
+    check_all(*checks, *([partial(new_account.check_address, accounts, address)] if is_typed else []))
+    if is_typed:  # it gets a verification email, as in a sign-up with a password
+        rate_limits.count_attempt(accounts.site.database, now_ms, Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
     with accounts.site.database.write_unlocked() as tx:
         waiting = _pending_sign_up(parts, tx, secret)
         external_account = waiting.external_account
@@ -185,8 +195,8 @@ def make_account(
         return password_sign_in.proceed(tx, now_ms, user.id, client, confirmed_at_ms=at_ms), waiting.next_path
 
 
-def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> None:
-    """Unlink an external account from the caller."""
+def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> Identity:
+    """Unlink an external account from the caller, and return it."""
     accounts, now_ms = parts.accounts, parts.accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -194,6 +204,7 @@ def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> None:
         unlinked = external_identities.unlink(tx, now_ms, by, by.user_id, identity_id)
         what = f"An account at {parts.providers.title_of(unlinked.provider)} was unlinked and no longer signs in."
         account_security.notify(accounts, tx, now_ms, by.user_id, what)
+        return unlinked
 
 
 def address_taken(title: str) -> NameTaken:

@@ -12,9 +12,10 @@ from anyio import to_thread
 
 from seaway.callers.caller import OPERATOR
 from seaway.errors import NotFound
+from seaway.sign_in import new_account
 from seaway.sign_in.parts import AccountParts
 from seaway.site import Site
-from seaway.users import email_links, emails, users
+from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
 from seaway.users.users import User
 
@@ -42,8 +43,7 @@ def require_valid(site: Site, secret: str) -> None:
 async def make(accounts: AccountParts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
     """Create the first account as a site admin."""
     await to_thread.run_sync(partial(require_valid, accounts.site, secret))
-    normalized = emails.normalize(address)
-    password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
+    normalized, password_hash = await new_account.check(accounts, name, address, password, any_domain=True)
     return await to_thread.run_sync(partial(_make, accounts.site, secret, name, normalized, password_hash, client))
 
 

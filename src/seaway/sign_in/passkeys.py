@@ -143,14 +143,14 @@ def rename(site: Site, by: Caller, passkey_id: int, name: str) -> Passkey:
         return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
-def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> None:
-    """Remove one of the caller's passkeys."""
+def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> str:
+    """Remove one of the caller's passkeys; return its name."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = accounts.site.clock.now_ms()
     with accounts.site.database.write_user(by.user_id) as tx:
         own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-        name = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
+        name: str | None = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
         if name is None:
             raise _not_found()
         second_factors.delete_unneeded_codes(tx, by.user_id)
@@ -158,11 +158,14 @@ def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> None:
         account_security.end_sessions_and_notify(
             accounts, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id
         )
+    return name
 
 
 def _check_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise NameTaken(f"{name[:60]!a} is not a valid passkey name.", f"Use 1 to {MAX_NAME} printable characters.")
+        raise NameTaken(
+            f"{name[:60]!a} is not a valid passkey name.", f"Use 1 to {MAX_NAME} printable characters.", field="name"
+        )
 
 
 def _not_found() -> NotFound:

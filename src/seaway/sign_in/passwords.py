@@ -55,7 +55,9 @@ def hash_new(password: str, *, about: Sequence[str] = (), parameters: PasswordHa
     guesses = [part for word in about for part in (word, *word.split("@")) if part]
     if zxcvbn(password[:_SCORED_CHARS], user_inputs=guesses, max_length=_SCORED_CHARS)["score"] < _MIN_SCORE:
         raise WeakPassword(
-            "This password is too easy to guess.", "Use a longer one, such as a passphrase of four random words."
+            "This password is too easy to guess.",
+            "Use a longer one, such as a passphrase of four random words.",
+            field="password",
         )
     return parameters.hash(_normal(password))
 
@@ -117,7 +119,9 @@ def _require_length(password: str, min_chars: int) -> None:
     except UnicodeEncodeError:  # a lone surrogate, which JSON can encode
         is_short_enough = False
     if len(password) < min_chars or not is_short_enough:
-        raise WeakPassword(f"A password must have {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.")
+        raise WeakPassword(
+            f"A password must have {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.", field="password"
+        )
 
 
 def _normal(password: str) -> str:

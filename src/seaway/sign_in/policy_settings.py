@@ -37,4 +37,8 @@ class AccountPolicy:
         """Return if email addresses of this domain are accepted; raise `NotAllowed` otherwise."""
         domain = address.rpartition("@")[2].casefold()
         if self.email_domains and domain not in self.email_domains:
-            raise NotAllowed(f"Email addresses at {domain} are not accepted here.", "Use one of your organization.")
+            raise NotAllowed(
+                f"Email addresses at {domain} are not accepted here.",
+                "Use one of your organization.",
+                field="address",
+            )

@@ -141,5 +141,12 @@ def ends_at(tx: Tx, user_id: int) -> int | None:
     return ends_at_ms
 
 
+def pending_resets(tx: Tx, *, limit: int) -> list[tuple[str, int]]:
+    """Return the users whose second factors will be removed, and when (ms since the epoch), the earliest first."""
+    columns = rows.c.name, rows.c.second_factor_ends_at
+    query = select(*columns).where(columns[1].is_not(None)).order_by(columns[1]).limit(limit)
+    return [(name, at_ms) for name, at_ms in tx.execute(query)]
+
+
 def _set_end(tx: Tx, user_id: int, ends_at: int | None) -> None:
     tx.execute(update(rows).where(rows.c.id == user_id).values(second_factor_ends_at=ends_at))

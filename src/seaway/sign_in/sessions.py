@@ -26,6 +26,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import emails, sessions, users
 from seaway.errors import BadCredential, NotFound, Unavailable
+from seaway.users import pending_offers
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confir
             agent=_printable(agent),
         )
     )
+    tx.execute(update(users).where(users.c.id == user_id).values(signed_in_at=now_ms))
     audit.write(tx, now_ms, Actor(name, user_id, address), Event.SESSION_STARTED, target=name)
     return secret
 
@@ -74,6 +76,7 @@ _SESSION_USER = (
         users.c.id.label("user_id"), users.c.name, users.c.is_admin,
         # An account that an admin created without an email address has nothing to verify; sign-up requires an address.
         (_HAS_VERIFIED | ~_HAS_ADDRESS).label("is_verified"),
+        pending_offers.count_of(users.c.id).label("pending_count"),
     )
     .join(users, users.c.id == sessions.c.user_id)
     .where(sessions.c.digest == bindparam("digest"), users.c.disabled_at.is_(None))
@@ -84,7 +87,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     """Return the caller with this cookie, or None if the session is not valid; malformed secrets cost no query."""
     if not secret_tokens.is_kind(secret_tokens.KeyKind.SESSION, secret):
         return None
-    row = tx.execute(_SESSION_USER, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
+    row = tx.execute(_SESSION_USER, {"digest": secret_tokens.hash_key(secret), "now_ms": now_ms}).one_or_none()
     if row is None:
         return None
     expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + MAX_AGE_MS)
@@ -96,6 +99,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
         credential=CredentialKind.PERSON,
         is_admin=row.is_admin,
         is_verified=bool(row.is_verified),
+        pending_count=row.pending_count,
         session_id=row.id,
         is_fresh=now_ms < row.confirmed_at + FRESH_MS,
         is_new=now_ms < row.created_at + FRESH_MS,
@@ -151,18 +155,23 @@ def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
     return tx.execute(delete(sessions).where(*conditions)).rowcount
 
 
-def end_own(tx: Tx, now_ms: int, by: Caller, session_id: int) -> None:
-    """End one of the caller's sessions."""
-    if by.user_id is None or all(session.id != session_id for session in of_user(tx, by.user_id, now_ms)):
+def end_own(tx: Tx, now_ms: int, by: Caller, session_id: int) -> Session:
+    """End one of the caller's sessions, and return it."""
+    own = [] if by.user_id is None else of_user(tx, by.user_id, now_ms)
+    ended = next((session for session in own if session.id == session_id), None)
+    if ended is None:
         raise NotFound("This account has no such session.", "It may have ended already.")
     end(tx, session_id)
     audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
+    return ended
 
 
-def end_others_of(tx: Tx, now_ms: int, by: Caller) -> None:
-    """End every session of the caller except the current one."""
-    if by.user_id is not None and end_others(tx, by.user_id, by.session_id):
+def end_others_of(tx: Tx, now_ms: int, by: Caller) -> int:
+    """End every session of the caller except the current one; return the count."""
+    ended = 0 if by.user_id is None else end_others(tx, by.user_id, by.session_id)
+    if ended:
         audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
+    return ended
 
 
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:

@@ -20,7 +20,7 @@ from seaway.callers.rate_limits import Rate
 from seaway.database.engine import Tx, lock_user
 from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import messages
-from seaway.sign_in import account_security
+from seaway.sign_in import account_security, new_account
 from seaway.sign_in.parts import AccountParts
 from seaway.site import Site
 from seaway.users import email_links, emails, users
@@ -31,21 +31,30 @@ from seaway.users.users import User
 async def sign_up(accounts: AccountParts, name: str, address: str, password: str, *, client: str) -> User:
     """Create an account and send a verification email; `client` is the IP address of the request."""
     accounts.policy.require_sign_up()
-    normalized = emails.normalize(address)
-    accounts.policy.require_domain(normalized)
-    await to_thread.run_sync(partial(_count, accounts.site, normalized, client))
-    password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
+    await to_thread.run_sync(partial(_count_client, accounts.site, client))
+    normalized, password_hash = await new_account.check(accounts, name, address, password)
+    await to_thread.run_sync(partial(_count_address, accounts.site, normalized))
     return await to_thread.run_sync(partial(_make, accounts, name, normalized, password_hash, client))
 
 
-def resend_verification(accounts: AccountParts, by: Caller, address: str, *, client: str) -> None:
-    """Send the verification email again, to an unverified address of the caller's account."""
+def resend_verification(accounts: AccountParts, by: Caller, address: str, *, client: str) -> str:
+    """
+    Send the verification email again to an unverified address of the caller's account, and return the address.
+
+    An `address` of "" means the first unverified one. If there is none, nothing is sent and "" is returned.
+    """
     assert by.user_id is not None
-    _count(accounts.site, address, client)
     now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.read() as tx:
+        unverified = [email.address for email in emails.of_user(tx, by.user_id) if email.verified_at_ms is None]
+    recipient = next((known for known in unverified if address in ("", known)), "")
+    if not recipient:
+        return ""
+    _count_client(accounts.site, client)
+    _count_address(accounts.site, recipient)
     with accounts.site.database.write_user(by.user_id) as tx:
-        if any(email.address == address and email.verified_at_ms is None for email in emails.of_user(tx, by.user_id)):
-            send_verification(accounts, tx, now_ms, users.by_id(tx, by.user_id), address)
+        send_verification(accounts, tx, now_ms, users.by_id(tx, by.user_id), recipient)
+    return recipient
 
 
 def send_verification(accounts: AccountParts, tx: Tx, now_ms: int, user: User, address: str) -> None:
@@ -64,9 +73,9 @@ def send_verification(accounts: AccountParts, tx: Tx, now_ms: int, user: User, a
     )
 
 
-def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
+def verify(accounts: AccountParts, by: Caller, secret: str) -> str:
     """
-    Verify the address of a link for the signed-in user; raise `NotFound` if the link is no longer valid.
+    Verify the address of a link for the signed-in user and return it; `NotFound` if the link is no longer valid.
 
     A further address is a security change and signs out every other browser; the first one is not.
     """
@@ -90,21 +99,21 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
                 raise _invalid_link()
         except NameTaken:
             raise _invalid_link() from None
-        user = users.by_id(tx, link.user_id)
-        audit.write(tx, now_ms, by.actor, Event.EMAIL_VERIFIED, target=user.name, address=link.address)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_VERIFIED, target=by.name, address=link.address)
         if not is_first:
             what = f"The email address {link.address} was added."
-            account_security.end_sessions_and_notify(accounts, tx, now_ms, user.id, what, keep=by.session_id)
-        return user
+            account_security.end_sessions_and_notify(accounts, tx, now_ms, link.user_id, what, keep=by.session_id)
+        return link.address
 
 
-def _count(site: Site, address: str, client: str) -> None:
-    rate_limits.count_all(
-        site.database,
-        site.clock.now_ms(),
-        (Rate.SIGN_UP_ADDRESS, (client,)),
-        (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(address),)),
-    )
+def _count_client(site: Site, client: str) -> None:
+    """Count an attempt to create an account before anything is checked: the answer tells whether a name is free."""
+    rate_limits.count_attempt(site.database, site.clock.now_ms(), Rate.SIGN_UP_ADDRESS, client)
+
+
+def _count_address(site: Site, address: str) -> None:
+    """Count an email that is about to be sent; refused forms send none."""
+    rate_limits.count_attempt(site.database, site.clock.now_ms(), Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 
 
 def _make(accounts: AccountParts, name: str, address: str, password_hash: str, client: str) -> User:

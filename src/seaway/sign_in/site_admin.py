@@ -21,19 +21,19 @@ from seaway.users.users import User
 
 def set_disabled(tx: Tx, now_ms: int, by: Caller, user: str, *, disabled: bool) -> User:
     """Disable or enable an account."""
-    _require_for(tx, by, user)
+    require_for(tx, by, user)
     return user_access.set_disabled(tx, now_ms, by, user, disabled=disabled)
 
 
 def set_admin(tx: Tx, now_ms: int, by: Caller, user: str, *, is_admin: bool) -> User:
     """Grant or revoke site admin rights."""
-    _require_for(tx, by, user)
+    require_for(tx, by, user)
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
 def schedule_factor_reset(parts: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> int:
     """Schedule the removal of a user's second factors in 72 hours; return when it is due (ms since the epoch)."""
-    _require_for(tx, by, user)
+    require_for(tx, by, user)
     return second_factors.request_reset(parts, tx, now_ms, by, users.get(tx, user).id)
 
 
@@ -54,7 +54,8 @@ def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None) -> int:
     return count
 
 
-def _require_for(tx: Tx, by: Caller, user: str) -> None:
+def require_for(tx: Tx, by: Caller, user: str) -> None:
+    """Return if the caller can change another user's account; raise the refusal otherwise."""
     require_site(by, SiteAction.CHANGE_SITE)
     if by.is_operator:
         return

@@ -103,7 +103,9 @@ def _confirm(accounts: AccountParts, by: Caller, code: str, made: recovery.NewCo
         second_factors.require_fresh_to_add(tx, by)
         step = _step_of(accounts, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
-            raise BadCredential("The code is wrong.", "Check the clock of your phone, then enter the current code.")
+            raise BadCredential(
+                "The code is wrong.", "Check the clock of your phone, then enter the current code.", field="code"
+            )
         tx.execute(update(totp).where(totp.c.user_id == by.user_id).values(confirmed_at=now_ms, last_step=step))
         audit.write(tx, now_ms, by.actor, Event.TOTP_ADDED, target=by.name)
         account_security.end_sessions_and_notify(

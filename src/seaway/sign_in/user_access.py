@@ -13,9 +13,10 @@ from seaway.users.email_links import Purpose
 
 
 def set_password(tx: Tx, now_ms: int, by: Caller, name: str, password_hash: str) -> users.User:
-    """Replace the password and delete pending reset links."""
+    """Replace the password and delete pending links that set one."""
     user = users.get(tx, name)
-    email_links.delete_pending(tx, Purpose.RESET, user.id)
+    for purpose in (Purpose.RESET, Purpose.INVITATION):
+        email_links.delete_pending(tx, purpose, user.id)
     tx.execute(update(rows).where(rows.c.id == user.id).values(password_hash=password_hash))
     audit.write(tx, now_ms, by.actor, Event.USER_PASSWORD_SET, target=name)
     return user

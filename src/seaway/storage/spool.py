@@ -30,6 +30,11 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._parent = _identity(folder.parent)
 
+    @property
+    def path(self) -> Path:
+        """Return the folder."""
+        return self._folder
+
     @contextmanager
     def file(self) -> Iterator[BinaryIO]:
         """Create a locked file, open for writing and reading; it is deleted at the end unless it was moved."""

@@ -7,7 +7,9 @@ Issuers of workflow tokens: three built-in ones, and those registered by an admi
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import delete, insert, select, update
@@ -20,13 +22,14 @@ from seaway.clock import SECOND_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
-from seaway.errors import Malformed, NameTaken, NotFound
-from seaway.oidc.fetching import KeySource, is_loopback
+from seaway.errors import Malformed, NameTaken, NotFound, check_all
+from seaway.oidc.fetching import KeySource
 from seaway.oidc.jwks import BadKeySet, read_keys
 from seaway.oidc.jwt import TokenRules
 from seaway.trusted_publishing.issuer_kinds import github, gitlab, google
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
-from seaway.trusted_publishing.issuer_kinds.registry import kind_of
+from seaway.trusted_publishing.issuer_kinds.registry import NAMES, kind_of
+from seaway.urls import is_loopback
 
 MAX_ISSUER = 500
 MAX_NAME = 40
@@ -104,12 +107,12 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, *, kind: str, issuer: str, r
     """Register an issuer; its tokens are accepted from then on, and its keys are fetched when the first one arrives."""
     require_site(by, SiteAction.CHANGE_SITE)
     name, issuer = name.strip(), issuer.strip()
-    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lowercase letters, digits and -.")
-    require_issuer_url(issuer)
-    kind_of(kind, rules)
-    if any(candidate.name == name or candidate.issuer == issuer for candidate in all_issuers(tx)):
-        raise NameTaken(f"There is already an issuer named {name} or with this URL.", "See the list of issuers.")
+    known = all_issuers(tx)
+    check_all(
+        partial(_require_name, known, name),
+        partial(_require_new_url, known, issuer),
+        partial(_require_kind, kind, rules),
+    )
     tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)
     return get(tx, name)
@@ -147,7 +150,32 @@ def require_issuer_url(issuer: str) -> None:
         raise Malformed(
             f"{issuer[:80]!a} is not a valid issuer.",
             "Enter the `iss` of its tokens, such as https://gitlab.example.com.",
+            field="issuer",
         )
+
+
+def _require_name(known: Sequence[Issuer], name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
+        raise NameTaken(
+            f"{name[:60]!a} is not a valid name for an issuer.", "Use lowercase letters, digits and -.", field="name"
+        )
+    if any(candidate.name == name for candidate in known):
+        raise NameTaken(f"There is already an issuer named {name}.", "Choose another name.", field="name")
+
+
+def _require_new_url(known: Sequence[Issuer], issuer: str) -> None:
+    require_issuer_url(issuer)
+    same = next((candidate for candidate in known if candidate.issuer == issuer), None)
+    if same is not None:
+        raise NameTaken(f"The issuer {same.name} already has this URL.", "See the list of issuers.", field="issuer")
+
+
+def _require_kind(kind: str, rules: str) -> None:
+    try:
+        kind_of(kind, rules)
+    except Malformed as error:
+        field = "rules" if kind in NAMES else "kind"
+        raise Malformed(error.message, error.hint, field=field) from None
 
 
 def _require_keys(text: str) -> None:
@@ -155,7 +183,9 @@ def _require_keys(text: str) -> None:
         read_keys(text, RULES)
     except BadKeySet as error:
         raise Malformed(
-            f"The key set cannot be used: {error}.", "Enter the JSON Web Key Set of the issuer, with RSA keys."
+            f"The key set cannot be used: {error}.",
+            "Enter the JSON Web Key Set of the issuer, with RSA keys.",
+            field="keys",
         ) from None
 
 

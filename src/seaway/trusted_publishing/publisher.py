@@ -79,13 +79,20 @@ class Publisher(PublisherSettings):
     @property
     def name(self) -> str:
         """Display name: the repository and the workflow file, or the account."""
+        is_of_repository = self.kind in ("github", "gitlab")
+        return f"{self.subject}, {self.fields['workflow']}" if is_of_repository else self.subject
+
+    @property
+    def subject(self) -> str:
+        """The repository, project or account that the publisher trusts."""
+        fields = self.fields
         if self.kind == "google":
-            return self.fields["email"]
-        owner = self.fields.get("owner") or self.fields.get("namespace")
-        if owner and "workflow" in self.fields:
-            repository = f"{owner}/{self.fields.get('repository') or self.fields.get('project')}"
-            return f"{repository}, {self.fields['workflow']}"
-        return "/".join(value for value in self.fields.values() if value)
+            return fields["email"]
+        if self.kind == "github":
+            return f"{fields['owner']}/{fields['repository']}"
+        if self.kind == "gitlab":
+            return f"{fields['namespace']}/{fields['project']}"
+        return "/".join(value for value in fields.values() if value)
 
     @property
     def criteria(self) -> Criteria:

@@ -21,6 +21,7 @@ def add(parts: TokenExchange, by: Caller, channel: str, issuer_name: str, settin
     with parts.site.database.read() as tx:
         publishers.require_can_change(tx, by, channel)
         issuer = issuers.get(tx, issuer_name)
+    publishers.require_valid(issuer, settings)
     settings = _with_owner_id(parts, now_ms, by, settings, issuer)
     with parts.site.database.write_channel(channel) as tx:
         return publishers.add(tx, now_ms, by, parts.outbox, channel, issuer_name, settings)

@@ -9,6 +9,7 @@ Publishers: the external workflows that are trusted to publish to a channel.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,11 +25,11 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import publishers as rows
 from seaway.database.tables import token_publishers, users
-from seaway.errors import Conflict, Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound, at_field, check_all
 from seaway.keys.api_keys import check_patterns
 from seaway.mail.outbox import Outbox
 from seaway.trusted_publishing import issuers
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Field, Gate, GateValue, IssuerKind
 from seaway.trusted_publishing.issuers import Issuer
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.publisher_emails import PublisherEvent, notify_owner
@@ -120,11 +121,17 @@ def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
     return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
 
 
+def count_added_by(tx: Tx, user_id: int) -> int:
+    """Return the number of publishers that a user added, in all channels."""
+    found: int = tx.execute(select(func.count()).where(rows.c.created_by == user_id)).scalar_one()
+    return found
+
+
 def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     """Return one publisher of a channel."""
     row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()
     if row is None:
-        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` lists them.")
+        raise NotFound(f"{channel} has no publisher {publisher_id}.", "It may have been removed already.")
     return _publisher(row)
 
 
@@ -176,10 +183,23 @@ def require_can_change(tx: Tx, by: Caller, channel: str) -> int:
     return allowed.channel_id
 
 
+def require_valid(issuer: Issuer, settings: PublisherSettings) -> None:
+    """Refuse settings with invalid fields or conditions; the error names all of them."""
+    kind, given = issuer.kind, settings.fields
+    _require_known(
+        kind, "field", set(given) - {field.name for field in kind.fields}, {field.name for field in kind.fields}
+    )
+    check_all(
+        *(partial(_checked_field, kind, field, given.get(field.name, "") or field.default) for field in kind.fields),
+        *(partial(_checked_gates, kind, {name: value}) for name, value in settings.conditions.items()),
+        partial(at_field, "patterns", partial(check_patterns, settings.packages)),
+    )
+
+
 def _values(issuer: Issuer, settings: PublisherSettings) -> dict[str, Any]:
+    require_valid(issuer, settings)
     kind = issuer.kind
     fields = _checked_fields(kind, settings.fields)
-    check_patterns(settings.packages)
     return {
         "kind": kind.name,
         "issuer": issuer.issuer,
@@ -197,15 +217,19 @@ def _values(issuer: Issuer, settings: PublisherSettings) -> dict[str, Any]:
 def _checked_fields(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
     known = {field.name for field in kind.fields}
     _require_known(kind, "field", set(given) - known, known)
-    checked = {}
-    for field in kind.fields:
-        value = given.get(field.name, "") or field.default
-        if not value and field.is_required:
-            raise Malformed(
-                f"{field.label} ({field.name}) is missing.", f"It is required for a publisher on {kind.label}."
-            )
-        checked[field.name] = field.check(value) if value else ""
-    return checked
+    return {
+        field.name: _checked_field(kind, field, given.get(field.name, "") or field.default) for field in kind.fields
+    }
+
+
+def _checked_field(kind: IssuerKind, field: Field, value: str) -> str:
+    if value:
+        return at_field(field.name, lambda: field.check(value))
+    if field.is_required:
+        error = Malformed(f"{field.label} ({field.name}) is missing.", f"{kind.label} publishers need it.")
+        error.fields = {field.name: "This field is required."}
+        raise error
+    return ""
 
 
 def _checked_gates(kind: IssuerKind, given: Mapping[str, GateValue]) -> dict[str, GateValue]:
@@ -213,16 +237,18 @@ def _checked_gates(kind: IssuerKind, given: Mapping[str, GateValue]) -> dict[str
     _require_known(kind, "condition", set(given) - set(known), set(known))
     checked: dict[str, GateValue] = {}
     for name, value in given.items():
-        gate = known[name]
-        if gate.is_list and isinstance(value, list) and len(value) <= 20:
-            checked[name] = [gate.check(text) for text in value]
-        elif gate.is_switch and isinstance(value, bool):
-            checked[name] = value
-        elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
-            checked[name] = gate.check(value) if value else ""
-        else:
-            raise Malformed(f"{gate.label} ({name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
+        checked[name] = at_field(name, partial(_checked_gate, known[name], value))
     return {name: value for name, value in checked.items() if value}
+
+
+def _checked_gate(gate: Gate, value: GateValue) -> GateValue:
+    if gate.is_list and isinstance(value, list) and len(value) <= 20:
+        return [gate.check(text) for text in value]
+    if gate.is_switch and isinstance(value, bool):
+        return value
+    if isinstance(value, str) and not (gate.is_list or gate.is_switch):
+        return gate.check(value) if value else ""
+    raise Malformed(f"{gate.label} ({gate.name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
 
 
 def _checked_pins(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:

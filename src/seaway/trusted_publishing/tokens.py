@@ -142,13 +142,19 @@ def revoke(tx: Tx, now_ms: int, by: Caller, token_id: int) -> list[Publisher]:
 
 def count_exchange(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
     """Count one more exchange of an issuer's token; return the number of earlier exchanges."""
-    where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
-    before: int | None = tx.execute(select(used_tokens.c.count).where(*where)).scalar()
-    if before is None:
+    before = exchanges_of(tx, issuer, digest)
+    if before == 0:
         tx.execute(insert(used_tokens).values(issuer=issuer, digest=digest, count=1, expires_at=expires_at_ms))
-        return 0
-    tx.execute(update(used_tokens).where(*where).values(count=before + 1))
+    else:
+        where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
+        tx.execute(update(used_tokens).where(*where).values(count=before + 1))
     return before
+
+
+def exchanges_of(tx: Tx, issuer: str, digest: bytes) -> int:
+    """Return how often an issuer's token was exchanged."""
+    where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
+    return tx.execute(select(used_tokens.c.count).where(*where)).scalar() or 0
 
 
 def delete_expired(tx: Tx, now_ms: int) -> int:

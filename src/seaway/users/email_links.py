@@ -27,9 +27,15 @@ class Purpose(Enum):
     VERIFY = "verify"
     RESET = "reset"
     FIRST_ACCOUNT = "first-account"
+    INVITATION = "invite"
 
 
-LIFETIME_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUNT: 7 * DAY_MS}
+LIFETIME_MS = {
+    Purpose.VERIFY: DAY_MS,
+    Purpose.RESET: HOUR_MS,
+    Purpose.FIRST_ACCOUNT: 7 * DAY_MS,
+    Purpose.INVITATION: 7 * DAY_MS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ def normalize(address: str) -> str:
     try:
         return validate_email(address[: MAX_CHARS + 1], check_deliverability=False).normalized
     except (EmailNotValidError, UnicodeError):
-        raise Malformed(f"{address[:60]!a} is not an email address.", "Write it as name@example.com.") from None
+        raise Malformed(
+            f"{address[:60]!a} is not an email address.", "Write it as name@example.com.", field="address"
+        ) from None
 
 
 def case_folded(address: str) -> str:
@@ -49,7 +51,11 @@ def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> N
     if verified:
         _require_free(tx, user_id, normalized)
     if tx.execute(select(emails.c.id).where(*_matching(user_id, normalized))).first():
-        raise NameTaken(f"The email address {normalized} is already in this account.", "Verify it, or use another one.")
+        raise NameTaken(
+            f"The email address {normalized} is already in this account.",
+            "Verify it, or use another one.",
+            field="address",
+        )
     has_any = tx.execute(select(exists().where(emails.c.user_id == user_id))).scalar_one()
     tx.execute(
         insert(emails).values(

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Boolean, exists, func, insert, select, type_coerce, update
 
 from seaway import audit
 from seaway.audit import Event
@@ -33,13 +33,20 @@ class User:
     display_name: str
     email: str | None
     is_admin: bool
+    is_verified: bool  # an address is verified, or there is none to verify
     created_at_ms: int
+    signed_in_at_ms: int | None  # in a browser
     disabled_at_ms: int | None
 
 
-_USER = select(
+_own = addresses.alias("own_addresses")
+HAS_NO_VERIFIED_ADDRESS = exists().where(_own.c.user_id == users.c.id, _own.c.verified_at.is_(None)) & ~exists().where(
+    _own.c.user_id == users.c.id, _own.c.verified_at.is_not(None)
+)
+SELECT_USERS = select(
     users.c.id, users.c.name, users.c.display_name, addresses.c.address.label("email"), users.c.is_admin,
-    users.c.created_at.label("created_at_ms"), users.c.disabled_at.label("disabled_at_ms"),
+    type_coerce(~HAS_NO_VERIFIED_ADDRESS, Boolean()).label("is_verified"), users.c.created_at.label("created_at_ms"),
+    func.nullif(users.c.signed_in_at, 0).label("signed_in_at_ms"), users.c.disabled_at.label("disabled_at_ms"),
 ).outerjoin(addresses, (addresses.c.user_id == users.c.id) & addresses.c.is_primary)  # fmt: skip
 
 
@@ -59,12 +66,7 @@ def add(
 
     An account without a password uses keys or an external login. `is_verified` marks the email address as verified.
     """
-    if not is_possible_name(name):
-        raise _invalid_name(name)
-    if find(tx, name) is not None:
-        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
-    if _is_name_held(tx, now_ms, name):
-        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
+    require_free_name(tx, now_ms, name)
     is_first = not any_exist(tx)
     if is_first and not by.is_operator:  # otherwise the first user to sign up would become the admin
         raise NotAllowed(
@@ -84,6 +86,16 @@ def add(
     return user
 
 
+def require_free_name(tx: Tx, now_ms: int, name: str) -> None:
+    """Raise `NameTaken` unless a new user can have this name."""
+    if not is_possible_name(name):
+        raise _invalid_name(name)
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.", field="name")
+    if _is_name_held(tx, now_ms, name):
+        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.", field="name")
+
+
 def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
     """Create a site admin without password or email address, for the operator; reserved names are allowed."""
     if _NAME.fullmatch(name) is None:
@@ -97,7 +109,9 @@ def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
 
 def first_admin(tx: Tx) -> User | None:
     """Return the oldest site admin that is not disabled, or None."""
-    row = tx.execute(_USER.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)).first()
+    row = tx.execute(
+        SELECT_USERS.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)
+    ).first()
     return None if row is None else from_row(User, row)
 
 
@@ -110,7 +124,11 @@ def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: s
     """Set the display name of a user: any text of one line."""
     normalized = " ".join(display_name.split())
     if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
-        raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+        raise NameTaken(
+            "This is not a valid display name.",
+            f"Use up to {MAX_DISPLAY_NAME} printable characters.",
+            field="display_name",
+        )
     tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)
@@ -118,21 +136,21 @@ def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: s
 
 def find(tx: Tx, name: str) -> User | None:
     """Return the user with this name, or None."""
-    row = tx.execute(_USER.where(users.c.name == name)).one_or_none()
+    row = tx.execute(SELECT_USERS.where(users.c.name == name)).one_or_none()
     return None if row is None else from_row(User, row)
 
 
 def get(tx: Tx, name: str) -> User:
-    """Return the user with this name; raise `NotFound` with a hint for the operator."""
+    """Return the user with this name; `NotFound` names the field of a request."""
     user = find(tx, name)
     if user is None:
-        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows all users.")
+        raise NotFound(f"There is no user named {name[:60]!a}.", "Check the spelling.", field="user")
     return user
 
 
 def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
     """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
-    query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
+    query = SELECT_USERS.where(users.c.name > after).order_by(users.c.name).limit(limit)
     for word in search_terms(words):
         searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
         query = query.where(searched.contains(word, autoescape=True))
@@ -141,7 +159,7 @@ def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = N
 
 def by_id(tx: Tx, user_id: int) -> User:
     """Return the user with this id, which must exist."""
-    return from_row(User, tx.execute(_USER.where(users.c.id == user_id)).one())
+    return from_row(User, tx.execute(SELECT_USERS.where(users.c.id == user_id)).one())
 
 
 def set_admin(tx: Tx, now_ms: int, by: Caller, name: str, *, is_admin: bool) -> User:
@@ -156,6 +174,7 @@ def _invalid_name(name: str) -> NameTaken:
     return NameTaken(
         f"{name[:60]!a} is not a valid user name.",
         "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
+        field="name",
     )
 
 

@@ -12,22 +12,23 @@ from seaway.channels import notices, permissions
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
-from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
+from seaway.errors import Malformed
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import overview, package_list, recent_uploads
-from seaway.packages.package_list import PackageSort
-from seaway.web import feed, install_lines
-from seaway.web.channel_pages import limit_list, pages_of, read_for_caller, readable, search_text_of
+from seaway.packages import download_history, recent_uploads, search
+from seaway.packages.downloads import RECENT_DAYS, day_of
+from seaway.packages.search import Sort
+from seaway.web import feed, install_lines, package_results
+from seaway.web.channel_pages import limit_list, read_for_caller, readable
 from seaway.web.markdown import render
+from seaway.web.package_results import ResultPage
 from seaway.web.rendering import page
 
 _PER_PAGE = 50
 _FEED_LENGTH = 50
-_RECENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +44,43 @@ class SubdirUsage:
 async def channel(request: Request) -> Response:
     """Show a channel; a channel that the caller cannot read looks like an unknown one."""
     parts = parts_of(request)
-    words, subdir, sort = search_text_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
-    is_search = bool(words or subdir) or sort is not PackageSort.NAME  # scans every package of the channel
-    if is_search:
+    query = package_results.query_of(request, channel=request.path_params["channel"], with_yanked=True)
+    is_filtered = bool(query.text or query.subdir or query.license)
+    is_expensive = is_filtered or query.sort is Sort.DOWNLOADS  # reads more than one page of an index
+    if is_expensive:
         limit_list(request)
     now_ms = parts.site.clock.now_ms()
-    since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         shown, access = readable(tx, by, request.path_params["channel"])
-        if is_search:
-            chosen = package_list.names(tx, shown.id, words, subdir, sort, since=since)
-            pages = pages_of(request, len(chosen), _PER_PAGE)
-            lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
-        else:
-            pages = pages_of(request, shown.package_count, _PER_PAGE)
-            lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_PER_PAGE)
+        problem = None
+        try:
+            total = search.count(tx, by, query) if is_filtered else shown.package_count
+            results = package_results.read_page(tx, by, request, query, total, limit=_PER_PAGE)
+        except Malformed as error:
+            problem, results = error, ResultPage((), 1, 0, "", "")
         return {
             "channel": shown,
             "role": access.role,
             "holdings": _holdings(tx, shown.id),
+            "downloads": download_history.of_channel(tx, shown.id, today=day_of(now_ms), days=RECENT_DAYS).total,
+            "licenses": search.licenses_of(tx, shown.id),
             "notices": notices.current(tx, now_ms, shown.id),
-            "package_lines": lines,
-            "pages": pages,
-            "downloads": package_list.downloads_since(tx, shown.id, since, [line.name for line in lines]),
+            "results": results,
+            "problem": problem,
             "can_manage": _shows_link(by, Action.MANAGE, access),
             "can_upload": _shows_link(by, Action.UPLOAD, access),
         }
 
-    values = await read_for_caller(request, find, limiter=parts.search_slots if is_search else None)
+    values = await read_for_caller(request, find, limiter=parts.search_slots if is_expensive else None)
     site, shown, holdings = site_url_of(request), values["channel"], values["holdings"]
     return page(
         request,
         "channel.html",
         **values,
         description=render(shown.description),
-        words=words,
-        subdir=subdir,
-        sort=sort.value,
-        is_filtered=bool(words or subdir),
+        query=query,
+        is_filtered=is_filtered,
         install=install_lines.of_channel(site, shown.name),
         publish=install_lines.to_publish(site, shown.name),
         size=sum(holding.size for holding in holdings),
@@ -99,11 +98,6 @@ async def atom(request: Request) -> Response:
 
     shown, arrivals = await read_for_caller(request, find)
     return Response(feed.write(site_url_of(request), shown, arrivals), media_type=feed.MEDIA_TYPE)
-
-
-def _sort(request: Request) -> PackageSort:
-    value = request.query_params.get("sort", "")
-    return next((sort for sort in PackageSort if sort.value == value), PackageSort.NAME)
 
 
 def _shows_link(by: Caller, action: Action, access: Access) -> bool:

@@ -23,7 +23,7 @@ from seaway.sign_in import external_identities, external_login
 from seaway.sign_in.external_login import Linked, PendingSignUp
 from seaway.sign_in.identity_providers import suggested_name
 from seaway.sign_in.password_sign_in import SignedIn
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect, redirect_with_message
 from seaway.web.sign_in_pages import continue_sign_in
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
@@ -74,7 +74,9 @@ async def callback(request: Request) -> Response:
         cookies_of(request).keep_flow(response, found.secret)
         return response
     if isinstance(found, Linked):
-        response = redirect(local_path(found.next_path))
+        title = parts_of(request).external_login.providers.title_of(request.path_params["provider"])
+        sentence = f"Your {title} account is linked. You can sign in with it."
+        response = redirect_with_message(request, local_path(found.next_path), sentence)
     elif by.is_person and isinstance(found.found, SignedIn) and not found.is_fresh and found.next_path != _SECURITY:
         response = await continue_sign_in(request, found.found, with_next("/confirm", found.next_path))
     else:
@@ -126,10 +128,12 @@ async def unlink(request: Request, call: RequestContext) -> Response:
     """Unlink an identity provider."""
     number = (await form_of(request)).number("id")
     try:
-        await to_thread.run_sync(external_login.unlink, call.parts.external_login, call.by, number)
+        unlinked = await to_thread.run_sync(external_login.unlink, call.parts.external_login, call.by, number)
     except SeawayError as error:
         return await _identities_page(request, call, error)
-    return redirect(_IDENTITIES)
+    title = call.parts.external_login.providers.title_of(unlinked.provider)
+    sentence = f"Your {title} account {unlinked.login} was unlinked. It no longer signs in."
+    return redirect_with_message(request, _IDENTITIES, sentence)
 
 
 async def _identities_page(request: Request, call: RequestContext, problem: SeawayError | None) -> Response:

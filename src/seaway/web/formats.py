@@ -1,10 +1,12 @@
-"""Formats of sizes and URLs, and initials and colors of names."""
+"""Formats of sizes, URLs and descriptions, and initials and colors of names."""
 
 import re
 import zlib
+from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
+_MAX_DESCRIPTION = 160  # characters; search engines show about as many
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -24,6 +26,15 @@ def breakable_url(text: str) -> Markup:
     return Markup("/<wbr>").join(escape(part) for part in text.removeprefix("https://").split("/"))
 
 
+def meta_description(text: str) -> str:
+    """Return a text in one line of at most 160 characters, for the `meta` element that describes a page."""
+    line = " ".join(text.split())
+    if len(line) <= _MAX_DESCRIPTION:
+        return line
+    cut = line[: _MAX_DESCRIPTION - 1]
+    return f"{cut.rpartition(' ')[0] or cut}…"
+
+
 def size_difference(count: int) -> str:
     """Format a difference in bytes with its sign."""
     return "unchanged" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
@@ -38,3 +49,10 @@ def initials(name: str) -> str:
 def color_index(name: str) -> int:
     """Return which of eight colors represents a name; it is always the same one."""
     return zlib.crc32(name.encode()) % 8
+
+
+def is_long_detail(value: object) -> bool:
+    """Return whether a detail of an audit log entry is folded away: a hash, a long text, or a map of many or of hashes."""
+    if isinstance(value, Mapping):
+        return len(value) > 3 or any(is_long_detail(item) for item in value.values())
+    return isinstance(value, str) and (len(value) > 200 or re.fullmatch(r"[0-9a-f]{32,}", value) is not None)

@@ -1,6 +1,5 @@
 """Front page, and search over everything that the caller can read."""
 
-import contextlib
 from typing import Any
 
 from starlette.requests import Request
@@ -8,17 +7,22 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channel import Channel
 from seaway.database.engine import Tx
 from seaway.errors import Malformed
+from seaway.http.parts import parts_of
 from seaway.packages import recent_uploads, search
-from seaway.packages.search import Hit
-from seaway.web.channel_pages import limit_list, read_for_caller, search_text_of
+from seaway.packages.search import FilterChoices
+from seaway.users import users
+from seaway.web import package_results
+from seaway.web.channel_pages import limit_list, read_for_caller
+from seaway.web.package_results import ResultPage
 from seaway.web.rendering import page
+from seaway.web.user_pages import accounts_of
 
 _NEWEST = 10
 _CHANNELS = 9
-_HITS = 30
+_MATCHING_CHANNELS = 6
+_PER_PAGE = 30
 
 
 async def front(request: Request) -> Response:
@@ -27,29 +31,36 @@ async def front(request: Request) -> Response:
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         own = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
         return {
+            "has_accounts": users.any_exist(tx),
             "own": own[:_CHANNELS],
             "public": channels.public(tx, limit=_CHANNELS),
             "newest": recent_uploads.packages_for(tx, by, _NEWEST),
         }
 
-    return page(request, "front.html", **await read_for_caller(request, find))
+    values = await read_for_caller(request, find)
+    return page(request, "front.html", sign_up_open=accounts_of(request).policy.sign_up_open, **values)
 
 
 async def results(request: Request) -> Response:
-    """Search packages and channels by words or by a match spec; results continue after `after`."""
-    words = search_text_of(request, search.MAX_QUERY_LENGTH)
-    after = request.query_params.get("after", "")[:300]
+    """Search packages and channels by words or by a match spec."""
+    parts, query = parts_of(request), package_results.query_of(request)
     limit_list(request)
 
-    def find(tx: Tx, by: Caller) -> tuple[list[Hit], str | None, list[Channel]]:
-        if not words:
-            return [], None, []
-        hits: list[Hit] = []
-        next_place = None
-        # The page searches while the user types, so a query may be incomplete (`numpy <`) or have a ninth word.
-        with contextlib.suppress(Malformed):
-            hits, next_place = search.search(tx, by, words, after=after, limit=_HITS)
-        return hits, next_place, [] if after else channels.matching(tx, by, words, limit=6)
+    def find(tx: Tx, by: Caller) -> dict[str, Any]:
+        nothing = {
+            "results": ResultPage((), 1, 0, "", ""), "choices": FilterChoices(0, (), (), ()), "channels": [],
+            "problem": None,
+        }  # fmt: skip
+        if not query.text:
+            return nothing
+        try:
+            choices = search.choices(tx, by, query)
+            found = package_results.read_page(tx, by, request, query, choices.total, limit=_PER_PAGE)
+        except Malformed as error:
+            return nothing | {"problem": error}
+        is_first = not found.previous_url
+        matching = channels.matching(tx, by, query.text, limit=_MATCHING_CHANNELS) if is_first else []
+        return {"results": found, "choices": choices, "channels": matching, "problem": None}
 
-    hits, next_place, found = await read_for_caller(request, find)
-    return page(request, "search.html", words=words, hits=hits, channels=found, next_place=next_place, after=after)
+    values = await read_for_caller(request, find, limiter=parts.search_slots)
+    return page(request, "search.html", query=query, **values)

@@ -9,13 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.api.v1.invitations import Invitation as InvitationShown
-from seaway.api.v1.invitations import InvitationResponse, respond_to_invitation
+from seaway.api.v1.invitations import (
+    InvitationAnswer,
+    InvitationResponse,
+    answer_invitation,
+    respond_to_invitation,
+)
 from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
 from seaway.http.caller import check_anonymous_form
-from seaway.http.next_page import with_next
+from seaway.http.next_page import local_path, with_next
+from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext, context_of
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user
 
 
@@ -31,7 +37,7 @@ async def show(request: Request) -> Response:
 async def accept(request: Request, call: RequestContext) -> Response:
     """Accept the invitation: the user becomes a member."""
     found = await to_thread.run_sync(_respond, call, request.path_params["secret"], "accept")
-    return redirect(f"/channels/{found.channel}")
+    return _joined(request, found)
 
 
 async def decline(request: Request) -> Response:
@@ -39,8 +45,30 @@ async def decline(request: Request) -> Response:
     call = await context_of(request)
     if call.by.is_anonymous:
         await check_anonymous_form(request)
-    await to_thread.run_sync(_respond, call, request.path_params["secret"], "decline")
-    return redirect("/")
+    found = await to_thread.run_sync(_respond, call, request.path_params["secret"], "decline")
+    return _declined(request, found, "/" if call.by.is_anonymous else "/home")
+
+
+@for_user
+async def accept_addressed(request: Request, call: RequestContext) -> Response:
+    """Accept an invitation to an email address of the user, without its link."""
+    return _joined(request, await _answer(request, call, "accept"))
+
+
+@for_user
+async def decline_addressed(request: Request, call: RequestContext) -> Response:
+    """Decline an invitation to an email address of the user, without its link."""
+    back = local_path((await form_of(request)).text("back"))
+    return _declined(request, await _answer(request, call, "decline"), back)
+
+
+def _joined(request: Request, invitation: InvitationShown) -> Response:
+    sentence = f"You joined {invitation.channel} as a {invitation.role}."
+    return redirect_with_message(request, f"/channels/{invitation.channel}", sentence)
+
+
+def _declined(request: Request, invitation: InvitationShown, path: str) -> Response:
+    return redirect_with_message(request, path, f"You declined the invitation to {invitation.channel}.")
 
 
 def _find_invitation(call: RequestContext, secret: str) -> tuple[Invitation, str]:
@@ -53,3 +81,9 @@ def _find_invitation(call: RequestContext, secret: str) -> tuple[Invitation, str
 
 def _respond(call: RequestContext, secret: str, response: str) -> InvitationShown:
     return respond_to_invitation(call, InvitationResponse.parse({"secret": secret, "response": response}))
+
+
+async def _answer(request: Request, call: RequestContext, response: str) -> InvitationShown:
+    number = (await form_of(request)).number("invitation")
+    answer = InvitationAnswer.parse({"response": response})
+    return await to_thread.run_sync(answer_invitation, call, number, answer)

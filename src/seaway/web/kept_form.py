@@ -66,7 +66,9 @@ async def page_for(request: Request, error: Exception, plain: Response) -> Respo
     caller.check_same_origin(request)
     form = await form_of(request)
     fields = tuple((name, value) for name, value in form.pairs if name != caller.TOKEN_FIELD)
-    kept = KeptForm(request.url.path, fields, by.name if by.is_person else "", bool(form.file))
+    kept = KeptForm(
+        request.url.path, fields, by.name if by.is_person else "", bool(form.file) or form.streamed is not None
+    )
     if isinstance(error, ConfirmationRequired):
         values = await confirmation.methods_of(request, by)
         return page(request, "confirm.html", status=403, problem=None, next_path="/", kept=kept, **values)

@@ -11,18 +11,19 @@ from seaway.attestations.provenance import Provenance
 from seaway.callers.caller import Caller
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access
-from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import problems
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import attestation_claims, files, version_facts, versions
+from seaway.packages import attestation_claims, download_history, files, version_facts, versions
+from seaway.packages.download_history import DownloadHistory
+from seaway.packages.downloads import Split, day_of
 from seaway.packages.files import File
 from seaway.packages.overview import PackageLine, name_of_spec
 from seaway.packages.version_facts import VersionFacts
 from seaway.packages.versions import Build, Version, VersionLine
-from seaway.web import download_chart, file_changes, install_lines
+from seaway.web import chart_choices, daily_chart, file_changes, install_lines
 from seaway.web.channel_pages import ListPage, limit_list, number_of, pages_of, read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.markdown import external_link, render
@@ -31,6 +32,7 @@ from seaway.web.rendering import page
 _VERSIONS = 20  # on one page
 _BUILDS = 40  # a version with more shows them only when it is chosen
 _DEPENDENTS = 30
+_SPLITS = (Split.VERSION, Split.SUBDIR, Split.CLIENT)
 _LINKS = (
     ("home", "Homepage"),
     ("doc_url", "Documentation"),
@@ -64,7 +66,7 @@ class _Found:
     dependents: list[PackageLine] | None
     knows_dependents: bool
     counted: str  # the version whose downloads are shown; empty for all versions
-    counts: list[tuple[int, int]]
+    downloads: DownloadHistory
     total: int
     buttons: dict[str, Button]
     provenance: dict[str, Provenance]
@@ -87,7 +89,8 @@ async def package(request: Request) -> Response:
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
     parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
-    now_ms, days = parts.site.clock.now_ms(), _days(request)
+    today = day_of(parts.site.clock.now_ms())
+    days, split = chart_choices.period_of(request), chart_choices.split_of(request, _SPLITS)
 
     def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
@@ -121,7 +124,9 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             dependents=parts.overviews.dependents(tx, channel.id, name) if knows_dependents else None,
             knows_dependents=knows_dependents,
             counted=counted,
-            counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
+            downloads=download_history.of_package(
+                tx, channel.id, name, today=today, days=days, split=split, version=counted or None
+            ),
             total=files.total_downloads(tx, channel.id, name),
             buttons=_buttons(by, access, name, lines),
             provenance=attestation_claims.provenance_of(read, claims),
@@ -129,6 +134,8 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         )
 
     found = await read_for_caller(request, find)
+    path = f"/channels/{found.channel.name}/packages/{name}"
+    kept = {"version": requested, "of": found.counted}
     return page(
         request,
         "package.html",
@@ -149,8 +156,10 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         dependents_pages=ListPage(1, _DEPENDENTS, len(found.dependents or ())),
         max_builds=_BUILDS,
         requested_version=requested,
-        ranges=download_chart.RANGES,
-        chart=download_chart.draw(found.counts, now_ms // DAY_MS, days),
+        chart=daily_chart.draw_downloads(found.downloads),
+        splits=chart_choices.split_choices(path, kept, _SPLITS, days, split),
+        chart_query=chart_choices.query_of(days, split),
+        periods=chart_choices.period_choices(path, kept, days, split),
         total=found.total,
     )
 
@@ -196,12 +205,6 @@ def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """Return the run exports of a record by kind."""
     return [(kind.replace("_", " "), specs) for kind, specs in (record.get("run_exports") or {}).items() if specs]
-
-
-def _days(request: Request) -> int:
-    """Return the number of days in the chart."""
-    value = request.query_params.get("days", "")
-    return next((days for days in download_chart.RANGES if str(days) == value), download_chart.RANGES[0])
 
 
 def _counted_version(found: Sequence[VersionLine], request: Request) -> str:

@@ -25,6 +25,7 @@ class MessageKind(Enum):
     GOOD = "good"
     PLAIN = "plain"
     WARN = "warn"
+    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)

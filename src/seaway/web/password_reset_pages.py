@@ -38,7 +38,7 @@ async def ask(request: Request) -> Response:
 async def sent(request: Request) -> Response:
     """Show that an email is on its way if an account has the address."""
     await caller_of(request)
-    return page(request, "sent.html", what="reset")
+    return page(request, "sent.html", what="reset", address="")
 
 
 async def show_new(request: Request) -> Response:

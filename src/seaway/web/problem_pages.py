@@ -35,7 +35,8 @@ class ProblemPage:
 
     def __init__(self, error: Exception, request: Request) -> None:
         self._error, self._request = error, request
-        self._plain = problems.response_for(error, request)
+        self._problem = problems.problem_of(error, request)
+        self._plain = problems.plain_response(self._problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -51,9 +52,9 @@ class ProblemPage:
             kept = await kept_form.page_for(self._request, self._error, self._plain)
             if kept is not None:
                 return kept
-        sentence = bytes(self._plain.body).decode()
+        sentence, hint = problems.shown(self._problem.message), problems.shown(self._problem.hint)
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
-            sentence = _SIGN_IN
+            sentence, hint = _SIGN_IN, ""
         kept_headers = ("www-authenticate", "retry-after", "allow", "connection")
         headers = {name: value for name, value in self._plain.headers.items() if name in kept_headers}
         status = self._plain.status_code
@@ -65,4 +66,5 @@ class ProblemPage:
             title=_TITLES.get(status, "Request failed"),
             number=status,
             sentence=sentence,
+            hint=hint,
         )

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from seaway.audit.action_labels import label_of
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.counted_nouns import counted
 from seaway.errors import SeawayError
@@ -58,6 +59,7 @@ def page(
     errors = problem.fields if isinstance(problem, SeawayError) else {}
     content = _templates.get_template(template).render(
         viewer=viewer,
+        pending_count=0 if viewer is None else viewer.pending_count,
         path=request.url.path,
         site=site_url_of(request),
         now_ms=parts_of(request).reading.site.clock.now_ms(),
@@ -137,21 +139,23 @@ def moment(at_ms: int) -> str:
 
 
 def ago(at_ms: int, now_ms: int) -> str:
-    """Format the time since or until a moment, in one unit."""
+    """Format the time since or until a moment, in one unit, rounded: a key for 90 days expires "in 90 days"."""
     distance = abs(now_ms - at_ms)
     if distance < MINUTE_MS:
         return "just now" if at_ms <= now_ms else "in a moment"
     size, unit = next((size, unit) for least, size, unit in _UNITS if distance >= least)
-    text = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
+    number = (distance + size // 2) // size
+    text = f"{number} {unit}{'s' if number > 1 else ''}"
     return f"{text} ago" if at_ms <= now_ms else f"in {text}"
 
 
-# Shortest distance, length and name of each unit: "in 90 days" is more exact than "in 2 months".
+# Shortest distance, length and name of each unit: "in 90 days" is more exact than "in 3 months". A unit starts where the
+# next smaller one would be rounded up to it: 59.5 minutes are an hour.
 _UNITS = (
-    (DAY_MS * 730, DAY_MS * 365, "year"),
-    (DAY_MS * 120, DAY_MS * 30, "month"),
-    (DAY_MS, DAY_MS, "day"),
-    (HOUR_MS, HOUR_MS, "hour"),
+    (DAY_MS * 715, DAY_MS * 365, "year"),
+    (DAY_MS * 120 - DAY_MS // 2, DAY_MS * 30, "month"),
+    (DAY_MS - HOUR_MS // 2, DAY_MS, "day"),
+    (HOUR_MS - MINUTE_MS // 2, HOUR_MS, "hour"),
     (MINUTE_MS, MINUTE_MS, "minute"),
 )
 
@@ -170,7 +174,10 @@ _templates.filters |= {
     "bytes": formats.size,
     "size_difference": formats.size_difference,
     "breakable_url": formats.breakable_url,
+    "meta_description": formats.meta_description,
     "initials": formats.initials,
     "tint": formats.color_index,
+    "is_long_detail": formats.is_long_detail,
+    "action_label": label_of,
 }
 _templates.globals |= {"asset": assets.asset_path, "ago": ago, "counted": counted}

@@ -3,14 +3,17 @@
 from starlette.routing import Route
 
 from seaway.web import (
+    account_invitations,
     assets,
     browser_files,
     channel,
     channel_list,
+    channel_statistics,
     external_login_pages,
     file,
     file_changes,
     front_page,
+    home,
     invitations,
     kept_form,
     logo_delivery,
@@ -21,6 +24,7 @@ from seaway.web import (
     password_reset_pages,
     sign_in_pages,
     sign_up_pages,
+    style_guide,
     tool_login,
     user_suggestions,
 )
@@ -29,6 +33,7 @@ from seaway.web.admin import audit_log as admin_log
 from seaway.web.admin import channels as admin_channels
 from seaway.web.admin import issuers as admin_issuers
 from seaway.web.admin import jobs as admin_jobs
+from seaway.web.admin import overview as admin_overview
 from seaway.web.admin import storage as admin_storage
 from seaway.web.admin import users as admin_users
 from seaway.web.settings import audit_log, general, members, publishers, transfer_and_delete, uploading
@@ -39,6 +44,7 @@ _FILE = "/channels/{channel}/packages/{package}/files/{subdir}/{file}"
 PAGE_ROUTES = [
     # Front page, search, channels, packages and files
     Route("/", front_page.front, methods=["GET"]),
+    Route("/home", home.show, methods=["GET"]),
     Route("/robots.txt", browser_files.robots, methods=["GET"]),
     Route("/favicon.ico", browser_files.icon, methods=["GET"]),
     Route("/apple-touch-icon.png", browser_files.no_touch_icon, methods=["GET"]),
@@ -46,12 +52,14 @@ PAGE_ROUTES = [
     Route("/search", front_page.results, methods=["GET"]),
     Route("/docs", manual.show, methods=["GET"]),
     Route("/docs/{page:path}", manual.show, methods=["GET"]),
+    Route("/style", style_guide.show, methods=["GET"]),
     Route("/channels", channel_list.listing, methods=["GET"]),
     Route("/channels/new", new_channel.show, methods=["GET"]),
     Route("/channels/new", new_channel.add, methods=["POST"]),
     Route("/channels/new/free", new_channel.availability, methods=["GET"]),
     Route("/channels/{channel}", channel.channel, methods=["GET"]),
     Route("/channels/{channel}/feed.atom", channel.atom, methods=["GET"]),
+    Route("/channels/{channel}/statistics", channel_statistics.show, methods=["GET"]),
     Route("/channels/{channel}/logo/{name}", logo_delivery.logo, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}", package.package, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}/dependents", package.dependents, methods=["GET"]),
@@ -77,11 +85,13 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/settings/publishers", publishers.view, methods=["GET"]),
     Route("/channels/{channel}/settings/publishers", publishers.add, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/remove", publishers.remove, methods=["POST"]),
+    Route("/channels/{channel}/settings/publishers/test", publishers.test, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/rules", publishers.change_rules, methods=["POST"]),
     Route("/channels/{channel}/settings/keys", channel_keys.view, methods=["GET"]),
     Route("/channels/{channel}/settings/keys", channel_keys.add, methods=["POST"]),
     Route("/channels/{channel}/settings/keys/revoke", channel_keys.revoke, methods=["POST"]),
     Route("/channels/{channel}/settings/upload", uploading.view, methods=["GET"]),
+    Route("/channels/{channel}/settings/upload", uploading.publish_file, methods=["POST"]),
     Route("/channels/{channel}/settings/log", audit_log.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger", transfer_and_delete.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger/offer", transfer_and_delete.offer, methods=["POST"]),
@@ -92,6 +102,8 @@ PAGE_ROUTES = [
     Route("/invitations/{secret}", invitations.show, methods=["GET"]),
     Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
     Route("/invitations/{secret}/decline", invitations.decline, methods=["POST"]),
+    Route("/account/invitations/accept", invitations.accept_addressed, methods=["POST"]),
+    Route("/account/invitations/decline", invitations.decline_addressed, methods=["POST"]),
     Route("/account/offers", transfer_offers.show, methods=["GET"]),
     Route("/account/offers/accept", transfer_offers.accept, methods=["POST"]),
     Route("/account/offers/decline", transfer_offers.decline, methods=["POST"]),
@@ -134,6 +146,8 @@ PAGE_ROUTES = [
     Route("/reset/sent", password_reset_pages.sent, methods=["GET"]),
     Route("/reset/{secret}", password_reset_pages.show_new, methods=["GET"]),
     Route("/reset/{secret}", password_reset_pages.reset, methods=["POST"]),
+    Route("/invite/{secret}", account_invitations.show, methods=["GET"]),
+    Route("/invite/{secret}", account_invitations.accept, methods=["POST"]),
     # Command-line tools
     Route("/device", tool_login.show_device, methods=["GET"]),
     Route("/device", tool_login.find_device, methods=["POST"]),
@@ -172,18 +186,26 @@ PAGE_ROUTES = [
     Route("/account/tools", tool_grants.show_tools, methods=["GET"]),
     Route("/account/tools/end", tool_grants.end_tool, methods=["POST"]),
     # Site administration
+    Route("/admin", admin_overview.view, methods=["GET"]),
     Route("/admin/users", admin_users.listing, methods=["GET"]),
+    Route("/admin/users/invite", admin_users.show_invite, methods=["GET"]),
+    Route("/admin/users/invite", admin_users.invite, methods=["POST"]),
     Route("/admin/users/{user}", admin_users.view, methods=["GET"]),
+    Route("/admin/users/{user}/quota", admin_users.set_quota, methods=["POST"]),
+    Route("/admin/users/{user}/{act}", admin_users.confirm, methods=["GET"]),
     Route("/admin/users/{user}/{act}", admin_users.act, methods=["POST"]),
     Route("/admin/channels", admin_channels.listing, methods=["GET"]),
     Route("/admin/channels/{channel}", admin_channels.view, methods=["GET"]),
     Route("/admin/channels/{channel}/quota", admin_channels.limit, methods=["POST"]),
+    Route("/admin/channels/{channel}/delete", admin_channels.confirm_delete, methods=["GET"]),
+    Route("/admin/channels/{channel}/delete", admin_channels.delete, methods=["POST"]),
     Route("/admin/storage", admin_storage.view, methods=["GET"]),
     Route("/admin/jobs", admin_jobs.view, methods=["GET"]),
     Route("/admin/jobs/retry", admin_jobs.retry, methods=["POST"]),
     Route("/admin/issuers", admin_issuers.listing, methods=["GET"]),
     Route("/admin/issuers", admin_issuers.add, methods=["POST"]),
     Route("/admin/issuers/{issuer}", admin_issuers.view, methods=["GET"]),
+    Route("/admin/issuers/{issuer}/{act}", admin_issuers.confirm, methods=["GET"]),
     Route("/admin/issuers/{issuer}/{act}", admin_issuers.act, methods=["POST"]),
     Route("/admin/log", admin_log.view, methods=["GET"]),
 ]

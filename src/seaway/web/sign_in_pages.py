@@ -122,7 +122,7 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
     before = await signed_in_user(request)
     if before is not None:
         await to_thread.run_sync(_end, accounts_of(request).site, before)
-    response = redirect(next_path if next_path != "/" else "/account")
+    response = redirect(next_path if next_path != "/" else "/home")
     cookies_of(request).set_session(response, found.secret)
     return response
 

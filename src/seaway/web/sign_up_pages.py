@@ -6,7 +6,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
+from seaway.errors import NotFound, SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
@@ -14,9 +14,9 @@ from seaway.sign_in import first_account, password_sign_in
 from seaway.sign_in import sign_up as signing_up
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
 from seaway.site import Site
-from seaway.users import email_links, users
+from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect, redirect_with_message
 from seaway.web.sign_in_pages import continue_sign_in
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
@@ -24,8 +24,8 @@ from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 async def show(request: Request) -> Response:
     """Show the sign-up form."""
     if (await caller_of(request)).is_person:
-        return redirect("/account")
-    return _form(request, None, {"name": "", "address": ""})
+        return redirect("/home")
+    return await _form(request, None, name="", address="")
 
 
 async def sign_up(request: Request) -> Response:
@@ -39,16 +39,17 @@ async def sign_up(request: Request) -> Response:
             accounts_of(request), name, address, form.exact("password"), client=client.address
         )
     except SeawayError as error:
-        return _form(request, error, {"name": name[:60], "address": address[:254]})
+        return await _form(request, error, name=name[:60], address=address[:254])
     # The link of the email needs a session of this account, which this browser has from now on.
-    found = await to_thread.run_sync(_begin_session, accounts_of(request).site, user.id, client)
+    found = await to_thread.run_sync(begin_session, accounts_of(request).site, user.id, client)
     return await continue_sign_in(request, found, "/signup/sent")
 
 
 async def sent(request: Request) -> Response:
     """Show that the verification email is on its way."""
-    await caller_of(request)
-    return page(request, "sent.html", what="verify")
+    by = await caller_of(request)
+    address = await to_thread.run_sync(_unverified_address, accounts_of(request).site, by.user_id)
+    return page(request, "sent.html", what="verify", address=address)
 
 
 async def show_verify(request: Request) -> Response:
@@ -70,17 +71,19 @@ async def show_verify(request: Request) -> Response:
 async def verify(request: Request, call: RequestContext) -> Response:
     """Verify the email address."""
     try:
-        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), call.by, request.path_params["secret"])
+        address = await to_thread.run_sync(
+            signing_up.verify, accounts_of(request), call.by, request.path_params["secret"]
+        )
     except NotFound:
         return await show_verify(request)
-    return page(request, "verified.html", account=user.name)
+    return redirect_with_message(request, "/home", f"Your email address {address} is verified.")
 
 
 async def show_first(request: Request) -> Response:
     """Show the form of the link that `serve` prints while there are no accounts."""
     await caller_of(request)
     await to_thread.run_sync(first_account.require_valid, accounts_of(request).site, request.path_params["secret"])
-    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", field_errors={})
+    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="")
 
 
 async def make_first(request: Request) -> Response:
@@ -94,29 +97,35 @@ async def make_first(request: Request) -> Response:
     except NotFound:
         raise
     except SeawayError as error:
-        values = {"name": name[:60], "address": address[:254], "field_errors": {_field_of(error): error.full_message}}
+        values = {"name": name[:60], "address": address[:254]}
         return show_refusal(request, "first_account.html", error, for_anyone=True, **values)
-    return redirect("/signin")
+    return redirect_with_message(request, "/signin", f"The account {name} was created. Sign in with its password.")
 
 
-def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
-    policy = accounts_of(request).policy
-    shown: dict[str, Any] = values | {
-        "field_errors": {} if problem is None else {_field_of(problem): problem.full_message},
-        "is_open": policy.sign_up_open,
-        "domains": sorted(policy.email_domains),
+async def _form(request: Request, problem: SeawayError | None, **typed: str) -> Response:
+    """Show the form, or why no account can be created with it."""
+    accounts = accounts_of(request)
+    values: dict[str, Any] = {
+        **typed,
+        "is_open": accounts.policy.sign_up_open,
+        "is_first": not await to_thread.run_sync(_has_accounts, accounts.site),
+        "domains": sorted(accounts.policy.email_domains),
     }
     if problem is None:
-        return page(request, "signup.html", for_anyone=True, problem=None, **shown)
-    return show_refusal(request, "signup.html", problem, for_anyone=True, **shown)
+        return page(request, "signup.html", for_anyone=True, problem=None, **values)
+    return show_refusal(request, "signup.html", problem, for_anyone=True, **values)
 
 
-def _field_of(problem: SeawayError) -> str:
-    if isinstance(problem, NameTaken):
-        return "name"
-    if isinstance(problem, WeakPassword):
-        return "password"
-    return "address" if problem.code == "malformed" else ""
+def _has_accounts(site: Site) -> bool:
+    with site.database.read() as tx:
+        return users.any_exist(tx)
+
+
+def _unverified_address(site: Site, user_id: int | None) -> str:
+    if user_id is None:
+        return ""
+    with site.database.read() as tx:
+        return next((email.address for email in emails.of_user(tx, user_id) if email.verified_at_ms is None), "")
 
 
 def _find_link(site: Site, secret: str) -> tuple[Link | None, bool, str]:
@@ -127,6 +136,7 @@ def _find_link(site: Site, secret: str) -> tuple[Link | None, bool, str]:
         return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(site: Site, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+def begin_session(site: Site, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+    """Sign in a user who has just proved who they are; a second factor stays required."""
     with site.database.write_user(user_id) as tx:
         return password_sign_in.proceed(tx, site.clock.now_ms(), user_id, client)

@@ -87,7 +87,7 @@ async def show_authorize(request: Request, call: RequestContext) -> Response:
     authorization = _parse_request(request)
     if isinstance(authorization, OAuthError):
         return _refuse(request, authorization)
-    _require_approver(call.by)
+    require_site(call.by, SiteAction.OPEN_ACCOUNT)
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(authorization.redirect_uri)}")
     values: dict[str, Any] = {
         "tool": CLIENTS[authorization.client_id].title,
@@ -145,7 +145,11 @@ def _require_approver(by: Caller) -> None:
 
 
 def _no_device() -> NotFound:
-    return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
+    return NotFound(
+        "No tool is waiting with this code.",
+        "Compare it with the tool. Codes expire after ten minutes.",
+        field="user_code",
+    )
 
 
 def _parse_request(request: Request) -> AuthorizationRequest | OAuthError:

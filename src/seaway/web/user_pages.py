@@ -16,10 +16,13 @@ from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext, context_of
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo
+from seaway.web.page_message import Message
 from seaway.web.rendering import page, redirect, redirect_with_message, wants_page
 
 T = TypeVar("T")
 
+# The message about an action, with or without an Undo button, or a function of its result that returns it.
+Report = str | Message | Callable[[T], str | Message]
 Handler = Callable[[Request], Awaitable[Response]]
 UserHandler = Callable[[Request, RequestContext], Awaitable[Response]]
 
@@ -53,7 +56,7 @@ async def submit(
     template: str,
     read_values: Callable[[], Mapping[str, Any]],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     **typed: Any,
 ) -> Response:
     """
@@ -69,7 +72,9 @@ async def submit(
     except SeawayError as error:
         found = await to_thread.run_sync(read_values)
         return show_refusal(request, template, error, **{**found, **typed})
-    return redirect_with_message(request, then, message(result) if callable(message) else message)
+    reported = message(result) if callable(message) else message
+    text, undo = (reported, None) if isinstance(reported, str) else (reported.text, reported.undo)
+    return redirect_with_message(request, then, text, undo)
 
 
 def show_refusal(

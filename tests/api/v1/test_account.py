@@ -45,7 +45,7 @@ def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
     user.set_session(kept)
     assert any("The password was changed." in text for text in email_texts(user))
     assert "user.password-set" in audit_actions(user)
-    assert "/account" in user.another().sign_in(user.name).headers["location"]
+    assert "/home" == user.another().sign_in(user.name).headers["location"]
 
 
 def test_account_changes_need_a_fresh_sign_in(local_seaway: Seaway, user: SignedInUser) -> None:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
-from seaway.callers.site_permissions import SiteAction
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import invitations
 from seaway.channels.roles import Action, Role
 
@@ -43,6 +43,23 @@ class InvitationResponse(RequestBody):
     response: Literal["accept", "decline"]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "response": "accept"}]})
+
+
+class InvitationAnswer(RequestBody):
+    """The response to an invitation that is addressed to you."""
+
+    response: Literal["accept", "decline"]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"response": "accept"}]})
+
+
+@router.get("/invitations", operation_id="listOwnInvitations")
+def list_own_invitations(call: ApiRequestDep) -> Page[Invitation]:
+    """List the pending invitations to your verified email addresses, newest first."""
+    require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        found = invitations.addressed_to(tx, call.now_ms, call.by.user_id or 0)
+    return single_page([Invitation.model_validate(invitation) for invitation in found])
 
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
@@ -89,4 +106,16 @@ def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Inv
     with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
         return Invitation.model_validate(
             respond(tx, call.now_ms, call.by, given.secret, outbox=call.parts.accounts.outbox)
+        )
+
+
+@router.post("/invitations/{invitation}/response", operation_id="answerInvitation")
+def answer_invitation(call: ApiRequestDep, invitation: Id, given: InvitationAnswer) -> Invitation:
+    """Accept or decline an invitation to one of your verified email addresses. Requires a session."""
+    answer = invitations.accept_addressed if given.response == "accept" else invitations.decline_addressed
+    with call.read() as tx:
+        channel = invitations.get_addressed(tx, call.now_ms, call.by, invitation).channel
+    with call.write_channel(channel, SiteAction.JOIN) as tx:
+        return Invitation.model_validate(
+            answer(tx, call.now_ms, call.by, invitation, outbox=call.parts.accounts.outbox)
         )

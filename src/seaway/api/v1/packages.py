@@ -1,6 +1,5 @@
-"""Packages of a channel, their files and download counts."""
+"""Packages of a channel and their files."""
 
-from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -21,12 +20,9 @@ from seaway.packages import catalog, files
 
 router = APIRouter(tags=["packages"])
 
-_DAY_ZERO = date(1970, 1, 1)
-
 Subdir = Annotated[str, Path(description="A platform.", examples=["noarch"], max_length=32)]
 FileName = Annotated[str, Path(description="The name of a file.", examples=["demo-1.0-h1_0.conda"], max_length=211)]
 OfSubdir = Annotated[str | None, Query(description="Only files of this platform.", max_length=32)]
-Days = Annotated[int, Query(description="Number of days, including today.", ge=1, le=366)]
 
 
 class Package(ResponseBody):
@@ -83,20 +79,6 @@ class PackageDetail(Package):
     about: dict[str, Any]
 
 
-class DailyDownloads(ResponseBody):
-    """Downloads of a day."""
-
-    day: str = Field(examples=["2026-11-24"], json_schema_extra={"format": "date"})
-    count: int
-
-
-class Downloads(ResponseBody):
-    """Download counts of a package."""
-
-    total: int = Field(description="Downloads in these days.")
-    days: list[DailyDownloads] = Field(description="Days with downloads.")
-
-
 class Dependents(ResponseBody):
     """Packages that depend on a package."""
 
@@ -141,18 +123,6 @@ def list_files(
         access = call.require(tx, Action.READ, channel)
         found = files.of_package(tx, access.channel_id, package, subdir=subdir, before=before, limit=limit + 1)
     return page(found, limit, File.model_validate, lambda file: file.id)
-
-
-@router.get(
-    "/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=ANONYMOUS_ALLOWED
-)
-def get_downloads(call: ApiRequestDep, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
-    """Return the downloads of a package by day."""
-    with call.read() as tx:
-        access = call.require(tx, Action.READ, channel)
-        found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
-    shown = [DailyDownloads(day=(_DAY_ZERO + timedelta(day)).isoformat(), count=count) for day, count in found]
-    return Downloads(total=sum(day.count for day in shown), days=shown)
 
 
 @router.get(

@@ -15,4 +15,10 @@ BUILDKITE = make_kind(
         stored={"repository": "pipeline_slug", "ref": "build_branch", "sha": "build_commit", "run_id": "build_number"},
         jti=False,
     ),
+    examples={
+        "organization_slug": "acme",
+        "pipeline_slug": "calculate-pi",
+        "build_branch": "main",
+        "step_key": "publish",
+    },
 )

@@ -29,4 +29,11 @@ CIRCLECI = make_kind(
         },
         jti=False,
     ),
+    examples={
+        "oidc.circleci.com/project-id": "c4a7dd1e-9f4b-4f3c-9c5a-1f0e6a2b7d33",
+        "oidc.circleci.com/org-id": "2f1d4c6b-0a3e-4d8f-9b7a-5c6d7e8f9a01",
+        "oidc.circleci.com/pipeline-definition-id": "d5b0a9e2-7a51-4a0e-8a66-0c4c6d0a4b10",
+        "oidc.circleci.com/vcs-ref": "refs/heads/main",
+        "oidc.circleci.com/vcs-origin": "github.com/acme/calculate-pi",
+    },
 )

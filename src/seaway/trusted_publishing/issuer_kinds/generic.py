@@ -4,8 +4,9 @@ Issuers defined by configuration: the claims that a publisher names, the pinned 
 Matched claims are compared byte for byte: a generic issuer has no code that knows whether the issuer ignores case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -16,13 +17,17 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
     STORED,
     ClaimFormat,
     Claims,
+    Comparison,
+    Comparisons,
     Criteria,
     Field,
     IssuerKind,
     checked_text,
-    matches_pins,
+    compare_pins,
 )
 
+NO_EXAMPLES: Mapping[str, str] = MappingProxyType({})
+_HINT = "Exactly as in the tokens of this issuer."
 _Names = Annotated[list[str], msgspec.Meta(max_length=16)]
 
 
@@ -53,8 +58,8 @@ def read_rules(text: str) -> IssuerRules:
     return rules
 
 
-def make_kind(name: str, label: str, rules: IssuerRules) -> IssuerKind:
-    """Return the kind of issuer that these rules describe."""
+def make_kind(name: str, label: str, rules: IssuerRules, examples: Mapping[str, str] = NO_EXAMPLES) -> IssuerKind:
+    """Return the kind of issuer that these rules describe; `examples` are values of claims, for forms."""
     return IssuerKind(
         name=name,
         label=rules.label or label,
@@ -64,8 +69,8 @@ def make_kind(name: str, label: str, rules: IssuerRules) -> IssuerKind:
         },
         optional=dict.fromkeys(rules.match_optional, ClaimFormat.TEXT_OR_NULL),
         fields=(
-            *(Field(claim, claim, checked_text) for claim in rules.match),
-            *(Field(claim, claim, _checked_optional, is_required=False) for claim in rules.match_optional),
+            *(_field(claim, checked_text, examples) for claim in rules.match),
+            *(_field(claim, _checked_optional, examples, is_required=False) for claim in rules.match_optional),
         ),
         pins={claim: claim for claim in rules.pin},
         stored=rules.stored,
@@ -75,16 +80,24 @@ def make_kind(name: str, label: str, rules: IssuerRules) -> IssuerKind:
         default_exchanges=rules.exchanges,
         max_exchanges=max(rules.exchanges, 10),
         max_lifetime_ms=min(rules.longest_seconds * 1000, DAY_MS),
-        fits=_fits,
+        compare=_compare,
         environment_field="",
     )
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
+def _field(claim: str, check: Callable[[str], str], examples: Mapping[str, str], *, is_required: bool = True) -> Field:
+    return Field(claim, claim, check, is_required, example=examples.get(claim, f"value of {claim}"), hint=_HINT)
+
+
+def _compare(claims: Claims, _issuer: str, wanted: Criteria) -> Comparisons:
     named: Mapping[str, str] = {claim: value for claim, value in wanted.matched.items() if value}
-    return all(claims.get(claim) == value for claim, value in named.items()) and matches_pins(
-        claims, wanted, {claim: claim for claim in wanted.pins}
-    )
+    return [
+        *(
+            Comparison(claim, value, str(claims.get(claim) or ""), claims.get(claim) == value)
+            for claim, value in named.items()
+        ),
+        *compare_pins(claims, wanted, {claim: claim for claim in wanted.pins}),
+    ]
 
 
 def _subject(match: Sequence[str], named: Mapping[str, str]) -> str:

@@ -9,19 +9,22 @@ import re
 from seaway.clock import HOUR_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    REFS_EXAMPLE,
     STORED,
     ClaimFormat,
     Claims,
+    Comparison,
+    Comparisons,
     Criteria,
     Field,
     Gate,
     IssuerKind,
     checked_environment,
     checked_ref,
+    compare_pins,
+    compare_ref,
     disagreeing,
     is_file_at,
-    matches_pins,
-    matches_ref,
     missing,
     same_name,
     without_git,
@@ -83,26 +86,29 @@ def _refuse(claims: Claims) -> None:
         )
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
+def _compare(claims: Claims, _issuer: str, wanted: Criteria) -> Comparisons:
     matched = wanted.matched
-    return (
-        same_name(claims["repository"], f"{matched['owner']}/{matched['repository']}")
-        and matches_pins(claims, wanted, PINS)
-        and _is_workflow(claims, matched["workflow"])
-        and _is_environment(claims, matched["environment"])
-        and matches_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs"))
-        and (not wanted.gates.get("require_hosted_runner") or claims.get("runner_environment") == "github-hosted")
-    )
+    repository = f"{matched['owner']}/{matched['repository']}"
+    environment = claims.get("environment", "")
+    compared = [
+        Comparison("Repository", repository, claims["repository"], same_name(claims["repository"], repository)),
+        *compare_pins(claims, wanted, PINS),
+        Comparison("Workflow", matched["workflow"], claims["workflow_ref"], _is_workflow(claims, matched["workflow"])),
+        *compare_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs")),
+    ]
+    if matched["environment"]:
+        is_same = environment.casefold() == matched["environment"].casefold()
+        compared.append(Comparison("Environment", matched["environment"], environment, is_same))
+    if wanted.gates.get("require_hosted_runner"):
+        runner = str(claims.get("runner_environment", ""))
+        compared.append(Comparison("Runner", "github-hosted", runner, runner == "github-hosted"))
+    return compared
 
 
 def _is_workflow(claims: Claims, file: str) -> bool:
     """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
     versions = [claims[name] for name in ("ref", "sha") if claims.get(name)]
     return is_file_at(claims["workflow_ref"], claims["repository"] + _FOLDER, file, versions)
-
-
-def _is_environment(claims: Claims, wanted: str) -> bool:
-    return not wanted or claims.get("environment", "").casefold() == wanted.casefold()
 
 
 def _is_allowed_here(claims: Claims, wanted: Criteria) -> bool:
@@ -128,16 +134,31 @@ GITHUB = IssuerKind(
     },
     optional=dict.fromkeys(("ref", "sha", "environment", "run_id", "run_attempt"), ClaimFormat.TEXT),
     fields=(
-        Field("owner", "User or organization", _checked_owner),
-        Field("repository", "Repository", _checked_repository),
-        Field("workflow", "Workflow file", _checked_workflow),
-        Field("environment", "Environment", lambda value: checked_environment(value).lower(), is_required=False),
+        Field("owner", "User or organization", _checked_owner, example="octo-org"),
+        Field("repository", "Repository", _checked_repository, example="calculate-pi", hint="Without the owner."),
+        Field(
+            "workflow", "Workflow file", _checked_workflow, example="release.yml", hint="Its name in .github/workflows."
+        ),
+        Field(
+            "environment",
+            "Environment",
+            lambda value: checked_environment(value).lower(),
+            is_required=False,
+            example="release",
+            hint="If given, only jobs with this environment can publish.",
+        ),
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True, example=REFS_EXAMPLE),
         Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
-        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _checked_reusable),
+        Gate(
+            "allowed_reusable_workflow",
+            "Reusable workflow of another repository",
+            _checked_reusable,
+            example="octo-org/ci/.github/workflows/publish.yml@refs/tags/v1",
+            hint="Jobs that call a workflow of another repository are refused, except this one.",
+        ),
     ),
     stored={name: name for name in STORED if name not in ("owner_id", "account")} | {"owner_id": "repository_owner_id"},
     ignored=(
@@ -163,6 +184,6 @@ GITHUB = IssuerKind(
     publisher_subject=lambda matched: f"{matched['owner']}/{matched['repository']}",
     max_lifetime_ms=HOUR_MS,
     check=_refuse,
-    fits=_fits,
+    compare=_compare,
     allows_reusable_workflow=_is_allowed_here,
 )

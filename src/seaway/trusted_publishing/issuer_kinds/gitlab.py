@@ -5,18 +5,21 @@ import re
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    REFS_EXAMPLE,
     ClaimFormat,
     Claims,
+    Comparison,
+    Comparisons,
     Criteria,
     Field,
     Gate,
     IssuerKind,
     checked_environment,
     checked_ref,
+    compare_pins,
+    compare_ref,
     disagreeing,
     is_file_at,
-    matches_pins,
-    matches_ref,
     same_name,
     without_git,
 )
@@ -53,18 +56,25 @@ def _refuse(claims: Claims) -> None:
         raise disagreeing("sub", "project_path")
 
 
-def _fits(claims: Claims, issuer: str, wanted: Criteria) -> bool:
+def _compare(claims: Claims, issuer: str, wanted: Criteria) -> Comparisons:
     matched = wanted.matched
     project_path = f"{matched['namespace']}/{matched['project']}"
-    return (
-        same_name(claims["project_path"], project_path)
-        and matches_pins(claims, wanted, PINS)
-        and _is_file(claims, issuer, matched["workflow"])
-        and (not matched["environment"] or claims.get("environment") == matched["environment"])
-        and matches_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
+    found_file = claims["ci_config_ref_uri"]
+    environment = claims.get("environment", "")
+    compared = [
+        Comparison("Project", project_path, claims["project_path"], same_name(claims["project_path"], project_path)),
+        *compare_pins(claims, wanted, PINS),
+        Comparison("Pipeline file", matched["workflow"], found_file, _is_file(claims, issuer, matched["workflow"])),
+        *compare_ref(claims["ref_path"], wanted.gates.get("allowed_refs")),
+    ]
+    if matched["environment"]:
+        is_same = environment == matched["environment"]
+        compared.append(Comparison("Environment", matched["environment"], environment, is_same))
+    if wanted.gates.get("require_protected_ref"):
         # GitLab writes the string "true", not the boolean.
-        and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
-    )
+        is_protected = claims.get("ref_protected") == "true"
+        compared.append(Comparison("Protected branch or tag", "yes", "yes" if is_protected else "no", is_protected))
+    return compared
 
 
 def _is_file(claims: Claims, issuer: str, file: str) -> bool:
@@ -91,14 +101,35 @@ GITLAB = IssuerKind(
     },
     optional=dict.fromkeys(("environment", "pipeline_id", "job_id", "pipeline_source"), ClaimFormat.TEXT),
     fields=(
-        Field("namespace", "Namespace", _checked_namespace),
-        Field("project", "Project", _checked_project),
-        Field("workflow", "Pipeline file", _checked_file, is_required=False, default=".gitlab-ci.yml"),
-        Field("environment", "Environment", checked_environment, is_required=False),
+        Field(
+            "namespace",
+            "Namespace",
+            _checked_namespace,
+            example="acme/team",
+            hint="The group or user, with all subgroups, as in the URL of the project.",
+        ),
+        Field("project", "Project", _checked_project, example="calculate-pi", hint="As in its URL."),
+        Field(
+            "workflow",
+            "Pipeline file",
+            _checked_file,
+            is_required=False,
+            default=".gitlab-ci.yml",
+            example=".gitlab-ci.yml",
+            hint="Its path in the project.",
+        ),
+        Field(
+            "environment",
+            "Environment",
+            checked_environment,
+            is_required=False,
+            example="production",
+            hint="If given, only jobs with this environment can publish.",
+        ),
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True, example=REFS_EXAMPLE),
         Gate("require_protected_ref", "Only protected branches and tags", is_switch=True),
     ),
     stored={
@@ -141,5 +172,5 @@ GITLAB = IssuerKind(
     publisher_subject=lambda matched: f"{matched['namespace']}/{matched['project']}",
     max_lifetime_ms=DAY_MS,
     check=_refuse,
-    fits=_fits,
+    compare=_compare,
 )

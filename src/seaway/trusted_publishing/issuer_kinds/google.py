@@ -4,7 +4,15 @@ import re
 
 from seaway.clock import MINUTE_MS
 from seaway.errors import Malformed
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import ClaimFormat, Claims, Criteria, Field, IssuerKind
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
+    Claims,
+    Comparison,
+    Comparisons,
+    Criteria,
+    Field,
+    IssuerKind,
+)
 
 ISSUER = "https://accounts.google.com"
 KEYS_ORIGIN = "https://www.googleapis.com"  # Google publishes its keys on this host only
@@ -28,8 +36,11 @@ def _checked_id(value: str) -> str:
     return value
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
-    return all(claims[name] == wanted.matched[name] for name in ("email", "sub"))
+def _compare(claims: Claims, _issuer: str, wanted: Criteria) -> Comparisons:
+    return [
+        Comparison(label, wanted.matched[name], claims[name], claims[name] == wanted.matched[name])
+        for name, label in (("email", "Service account"), ("sub", "Unique id"))
+    ]
 
 
 GOOGLE = IssuerKind(
@@ -37,9 +48,15 @@ GOOGLE = IssuerKind(
     label="Google Cloud",
     required={"email": ClaimFormat.SERVICE_ACCOUNT, "email_verified": ClaimFormat.TRUE, "sub": ClaimFormat.SUBJECT},
     fields=(
-        Field("email", "Service account", _checked_email),
+        Field("email", "Service account", _checked_email, example="builder@project.iam.gserviceaccount.com"),
         # A new account can get the email address of a deleted one, but not its id.
-        Field("sub", "Unique id of the service account", _checked_id),
+        Field(
+            "sub",
+            "Unique id of the service account",
+            _checked_id,
+            example="113774264463038321964",
+            hint="Shown by gcloud iam service-accounts describe EMAIL --format 'value(uniqueId)'.",
+        ),
     ),
     pins={},
     id_fields=("sub",),
@@ -52,5 +69,5 @@ GOOGLE = IssuerKind(
     default_exchanges=60,
     max_exchanges=60,
     max_lifetime_ms=70 * MINUTE_MS,
-    fits=_fits,
+    compare=_compare,
 )

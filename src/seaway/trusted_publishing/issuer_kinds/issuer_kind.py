@@ -19,6 +19,7 @@ from seaway.errors import Malformed
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 
 MAX_CLAIM_BYTES = 1024
+REFS_EXAMPLE = "refs/tags/v* refs/heads/main"
 _STANDARD = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub"})
 
 # The fields of a `Workflow` that come from claims.
@@ -76,6 +77,8 @@ class Field:
     check: Callable[[str], str]
     is_required: bool = True
     default: str = ""
+    example: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class Gate:
     check: Callable[[str], str] = str
     is_list: bool = False
     is_switch: bool = False
+    example: str = ""
+    hint: str = ""
 
 
 GateValue = str | bool | list[str]
@@ -102,6 +107,19 @@ class Criteria:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """A requirement of a publisher, and what a token has instead; `wanted` is empty for pinned ids, which stay hidden."""
+
+    label: str
+    wanted: str
+    found: str
+    is_met: bool
+
+
+Comparisons = Sequence[Comparison]
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerKind:
     """A kind of issuer."""
 
@@ -113,7 +131,7 @@ class IssuerKind:
     stored: Mapping[str, str]  # field of `Workflow` -> its claim
     subject: Callable[[Claims], str]  # repository or account of a token
     publisher_subject: Callable[[Mapping[str, str]], str]  # the same for a publisher's fields; case is ignored
-    fits: Callable[[Claims, str, Criteria], bool]
+    compare: Callable[[Claims, str, Criteria], Comparisons]  # token, issuer and requirements
     optional: Mapping[str, ClaimFormat] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     has_jti: bool = True
@@ -128,6 +146,10 @@ class IssuerKind:
     ignored: tuple[str, ...] | None = None
     environment_field: str = "environment"  # the field that gets a hint if it is empty and the token has an environment
     id_fields: tuple[str, ...] = ()  # fields of a publisher with the ids of the things that its other fields name
+
+    def fits(self, claims: Claims, issuer: str, wanted: Criteria) -> bool:
+        """Return whether a token meets every requirement."""
+        return all(comparison.is_met for comparison in self.compare(claims, issuer, wanted))
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:
         """Return the claims to store, as a `Workflow`."""
@@ -200,6 +222,22 @@ def is_file_at(reference: str, start: str, file: str, versions: Sequence[str]) -
 def matches_pins(claims: Claims, wanted: Criteria, pins: Mapping[str, str]) -> bool:
     """Return whether the token has the pinned ids; an id that is not pinned yet matches."""
     return all(claims[claim] == wanted.pins[name] for name, claim in pins.items() if name in wanted.pins)
+
+
+def compare_pins(claims: Claims, wanted: Criteria, pins: Mapping[str, str]) -> list[Comparison]:
+    """Compare the ids that are pinned; an id that is not pinned yet is no requirement."""
+    return [
+        Comparison(name.replace("_", " ").capitalize(), "", claims[claim], claims[claim] == wanted.pins[name])
+        for name, claim in pins.items()
+        if name in wanted.pins
+    ]
+
+
+def compare_ref(ref: str, allowed: GateValue | None) -> list[Comparison]:
+    """Compare the ref with the allowed ones, if there are any."""
+    if not isinstance(allowed, list) or not allowed:
+        return []
+    return [Comparison("Branch or tag", " or ".join(allowed), ref, matches_ref(ref, allowed))]
 
 
 def matches_ref(ref: str, allowed: GateValue | None) -> bool:

@@ -1,8 +1,8 @@
 """Groups of the user: create, show, change members, leave, delete."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -11,12 +11,17 @@ from starlette.responses import Response
 from seaway.api.v1 import groups as groups_api
 from seaway.api.v1.groups import GroupCreate, GroupMemberUpdate
 from seaway.channels import groups
+from seaway.errors import Invalid
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
+from seaway.users import users
 from seaway.web.rendering import page
 from seaway.web.user_pages import for_user, submit
 
+T = TypeVar("T")
+
 _LIST = "/account/groups"
+_NOTHING_TYPED: Mapping[str, Any] = {"user": "", "manager": False}
 
 
 @for_user
@@ -35,15 +40,17 @@ async def add(request: Request, call: RequestContext) -> Response:
     def make() -> None:
         groups_api.create_group(call, GroupCreate.parse(typed))
 
-    read_values = partial(_list_values, call)
-    return await submit(request, make, f"{_LIST}/{typed['name']}", "account/groups.html", read_values, typed=typed)
+    return await submit(
+        request, make, f"{_LIST}/{typed['name']}", "account/groups.html", partial(_list_values, call),
+        message=f"The group {typed['name']} was created.", typed=typed,
+    )  # fmt: skip
 
 
 @for_user
 async def show_one(request: Request, call: RequestContext) -> Response:
     """Show the members of a group."""
     found = await to_thread.run_sync(_read_values, call, request.path_params["group"])
-    return page(request, "account/group.html", problem=None, user="", **found)
+    return page(request, "account/group.html", problem=None, typed=_NOTHING_TYPED, **found)
 
 
 @for_user
@@ -51,37 +58,67 @@ async def put_member(request: Request, call: RequestContext) -> Response:
     """Add a user, or change whether a member is a manager."""
     form, name = await form_of(request), request.path_params["group"]
     user, given = form.text("user"), GroupMemberUpdate(manager=form.is_set("manager"))
-    return await _change(request, lambda: groups_api.put_group_member(call, name, user, given), call, user=user[:60])
+    typed = {"user": user[:60], "manager": given.manager}
+
+    def put() -> str:
+        was_member = _is_member(call, name, user)
+        groups_api.put_group_member(call, name, user, given)
+        if not was_member:
+            return f"{user} was added to {name}{' as a manager' if given.manager else ''}."
+        return f"{user} is {'now' if given.manager else 'no longer'} a manager of {name}."
+
+    return await _change(request, put, call, str, typed=typed)
 
 
 @for_user
 async def remove_member(request: Request, call: RequestContext) -> Response:
     """Remove a user from a group."""
-    form, name = await form_of(request), request.path_params["group"]
-    return await _change(request, lambda: groups_api.remove_group_member(call, name, form.text("user")), call)
+    user, name = (await form_of(request)).text("user"), request.path_params["group"]
+    work = partial(groups_api.remove_group_member, call, name, user)
+    return await _change(request, work, call, f"{user} was removed from {name}.")
 
 
 @for_user
 async def leave(request: Request, call: RequestContext) -> Response:
     """Leave a group."""
     name = request.path_params["group"]
-    return await _change(request, lambda: groups_api.leave_group(call, name), call, then=_LIST)
+    work = partial(groups_api.leave_group, call, name)
+    return await _change(request, work, call, f"You left the group {name}.", then=_LIST)
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Delete a group."""
     name = request.path_params["group"]
-    return await _change(request, lambda: groups_api.delete_group(call, name), call, then=_LIST)
+    work = partial(groups_api.delete_group, call, name)
+    return await _change(request, work, call, f"The group {name} was deleted.", then=_LIST)
 
 
 async def _change(
-    request: Request, work: Callable[[], object], call: RequestContext, *, then: str = "", user: str = ""
+    request: Request,
+    work: Callable[[], T],
+    call: RequestContext,
+    message: str | Callable[[T], str],
+    *,
+    then: str = "",
+    typed: Mapping[str, Any] = _NOTHING_TYPED,
 ) -> Response:
-    """Make the change and redirect; if it is refused, show the reason above the group."""
+    """Make the change and redirect; if it is refused, show the reason in the form or above the group."""
     name = request.path_params["group"]
-    read_values = partial(_read_values, call, name)
-    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", read_values, user=user)
+    return await submit(
+        request, work, then or f"{_LIST}/{name}", "account/group.html", partial(_read_values, call, name),
+        message=message, typed=typed,
+    )  # fmt: skip
+
+
+def _is_member(call: RequestContext, group: str, user: str) -> bool:
+    """Return whether the user is in the group; raise an error of the form field if there is no such user."""
+    if not user:
+        raise Invalid("Enter a user name.", field="user")
+    with call.read() as tx:
+        if users.find(tx, user) is None:
+            raise Invalid(f"There is no user named {user[:60]}.", "Check the spelling.", field="user")
+        return any(member.user == user for member in groups.get(tx, call.by, group)[1])
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:

@@ -6,6 +6,8 @@ API keys: created for a purpose, with a secret that is shown once.
 """
 
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -15,16 +17,20 @@ from starlette.responses import Response
 from seaway.api.v1 import keys as keys_api
 from seaway.api.v1.keys import KeyCreate, KeyWithSecret
 from seaway.callers.caller import Mode
-from seaway.callers.site_permissions import SiteAction
+from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels
-from seaway.errors import ConfirmationRequired, Malformed, SeawayError
+from seaway.clock import DAY_MS
+from seaway.errors import ConfirmationRequired, SeawayError, check_all
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys
 from seaway.keys.account_keys import DEFAULT_DAYS
 from seaway.keys.api_keys import Key
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user, show_refusal
+
+_PAGE = "/account/keys"
+EXPIRES_SOON_MS = 14 * DAY_MS
 
 MODES = (
     (Mode.READ, "Read", "Install from private channels."),
@@ -32,6 +38,26 @@ MODES = (
     (Mode.READ_WRITE_DELETE, "Read, publish and delete", "Also delete and overwrite files."),
     (Mode.MANAGE, "Manage", "Also manage members, publishers and settings of channels."),
 )
+
+
+class KeyState(Enum):
+    """State of a key, with the look of its tag."""
+
+    label: str
+    look: str
+
+    ACTIVE = "Active", "good"
+    EXPIRES_SOON = "Expires soon", "warn"
+    EXPIRED = "Expired", ""
+    REVOKED = "Revoked", "bad"
+
+    def __init__(self, label: str, look: str) -> None:
+        self.label, self.look = label, look
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the key no longer works."""
+        return self in (KeyState.EXPIRED, KeyState.REVOKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +68,7 @@ class KeyForm:
     mode: str = Mode.READ_WRITE.name
     only: bool = False
     channels: tuple[str, ...] = ()
-    patterns: str = ""
+    packages: str = ""
     days: int = DEFAULT_DAYS
 
 
@@ -71,15 +97,26 @@ async def add(request: Request, call: RequestContext) -> Response:
 @for_user
 async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
-    await to_thread.run_sync(revoke_key, call, (await form_of(request)).exact("name"))
-    return redirect("/account/keys")
+    name = (await form_of(request)).exact("name")
+    await to_thread.run_sync(revoke_key, call, name)
+    return redirect_with_message(request, _PAGE, f"The key {name} was revoked. It no longer works.")
 
 
 @for_user
 async def delete(request: Request, call: RequestContext) -> Response:
     """Delete an expired or revoked key from the list."""
-    await to_thread.run_sync(_delete, call, (await form_of(request)).exact("name"))
-    return redirect("/account/keys")
+    name = (await form_of(request)).exact("name")
+    await to_thread.run_sync(_delete, call, name)
+    return redirect_with_message(request, _PAGE, f"The key {name} was deleted.")
+
+
+def state_of(key: Key, now_ms: int) -> KeyState:
+    """Return the state of a key at this moment."""
+    if key.revoked_at_ms is not None:
+        return KeyState.REVOKED
+    if key.expires_at_ms is None or key.expires_at_ms > now_ms + EXPIRES_SOON_MS:
+        return KeyState.ACTIVE
+    return KeyState.EXPIRES_SOON if key.expires_at_ms > now_ms else KeyState.EXPIRED
 
 
 def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
@@ -89,7 +126,7 @@ def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
         mode=form.text("mode"),
         only=only is not None or form.text("for") == "only",
         channels=tuple(form.all("channel")) if only is None else (only,),
-        patterns=form.text("patterns")[:4_000],
+        packages=form.text("packages")[:4_000],
         days=form.number("days"),
     )
 
@@ -99,25 +136,32 @@ def _read_values(call: RequestContext) -> dict[str, Any]:
         channel_names = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
         all_keys = account_keys.list_all(tx, call.by)
     now_ms = call.now_ms
-    all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
-    return {"keys": all_keys, "channels": channel_names, "modes": MODES, "has_ended": _has_ended}
-
-
-def _has_ended(key: Key, now_ms: int) -> bool:
-    return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
+    all_keys.sort(key=lambda key: (state_of(key, now_ms).is_over, -key.created_at_ms, -key.id))
+    return {"keys": all_keys, "channels": channel_names, "modes": MODES, "state_of": state_of}
 
 
 def create_key(call: RequestContext, typed: KeyForm) -> KeyWithSecret:
-    """Create the key that the form describes."""
-    if typed.only and not typed.channels:
-        raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
+    """Create the key that the form describes; raise one error for all fields that are refused."""
+    channel_names = list(typed.channels) if typed.only else None
+    packages = typed.packages.replace(",", " ").split()
     given = {
         "name": typed.name,
         "mode": typed.mode,
-        "channels": list(typed.channels) if typed.only else None,
-        "packages": typed.patterns.replace(",", " ").split(),
+        "channels": channel_names,
+        "packages": packages,
         "days": typed.days,
     }
+
+    def check() -> None:
+        with call.read() as tx:
+            account_keys.check_new(
+                tx, call.by, typed.name,
+                channel_names=channel_names, patterns=packages, days=typed.days, rules=call.parts.key_rules,
+            )  # fmt: skip
+
+    require_site(call.by, SiteAction.OPEN_ACCOUNT)
+    require_verified(call.by)
+    check_all(check, partial(KeyCreate.parse, given))
     return keys_api.create_key(call, KeyCreate.parse(given))
 
 

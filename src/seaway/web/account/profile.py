@@ -1,6 +1,5 @@
 """Profile of the user, and deletion of the account."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,44 +9,47 @@ from starlette.responses import Response
 
 from seaway.api.v1.account import AccountUpdate, change_account
 from seaway.channels import channels
-from seaway.errors import Malformed
+from seaway.errors import Malformed, SeawayError
 from seaway.http.caller import cookies_of
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import account_deletion
 from seaway.users import emails, users
-from seaway.web.rendering import page
-from seaway.web.user_pages import for_user, submit
+from seaway.web.rendering import page, redirect_with_message
+from seaway.web.user_pages import for_user, show_refusal, submit
+
+_TEMPLATE = "account/profile.html"
 
 
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's names, channels and open tasks."""
     values = await to_thread.run_sync(_read_values, call)
-    return page(request, "account/profile.html", problem=None, failed="", **values)
+    return page(request, _TEMPLATE, problem=None, display_name=None, **values)
 
 
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Change the display name."""
     typed = (await form_of(request)).text("display_name")
-    return await _apply(request, call, partial(_rename, call, typed), "name", "/account")
+    return await submit(
+        request, partial(_rename, call, typed), "/account", _TEMPLATE, partial(_read_values, call),
+        message="Your profile was saved.", display_name=typed[:200],
+    )  # fmt: skip
 
 
 @for_user
 async def delete_account(request: Request, call: RequestContext) -> Response:
     """Delete the account if its name was typed to confirm."""
     typed = (await form_of(request)).text("typed_name")
-    response = await _apply(request, call, partial(_leave, call, typed), "leave", "/")
-    if response.status_code == 303:
-        cookies_of(request).delete_session(response)
+    try:
+        await to_thread.run_sync(_leave, call, typed)
+    except SeawayError as error:
+        values = await to_thread.run_sync(_read_values, call)
+        return show_refusal(request, _TEMPLATE, error, display_name=None, **values)
+    response = redirect_with_message(request, "/", f"Your account {call.by.name} was deleted.", session="")
+    cookies_of(request).delete_session(response)
     return response
-
-
-async def _apply(
-    request: Request, call: RequestContext, work: Callable[[], None], form: str, next_path: str
-) -> Response:
-    return await submit(request, work, next_path, "account/profile.html", partial(_read_values, call), failed=form)
 
 
 def _rename(call: RequestContext, typed: str) -> None:
@@ -56,7 +58,7 @@ def _rename(call: RequestContext, typed: str) -> None:
 
 def _leave(call: RequestContext, typed: str) -> None:
     if typed != call.by.name:
-        raise Malformed("This is not the name of the account.", f"Type {call.by.name} to confirm.")
+        raise Malformed("This is not the name of the account.", f"Type {call.by.name} to confirm.", field="typed_name")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
     account_deletion.remove(call.parts.accounts, call.by, user)

@@ -1,7 +1,8 @@
 """Password and second factors. A secret is only in the response to the form that created it."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import segno
 from anyio import to_thread
@@ -12,19 +13,21 @@ from starlette.responses import Response
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import SeawayError
 from seaway.http.page_forms import form_of
-from seaway.http.request_context import RequestContext, in_transaction
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
-from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import for_user, show_refusal
+from seaway.web.rendering import page, redirect_with_message
+from seaway.web.user_pages import for_user, show_refusal, submit
 
-_PAGE = "/account/security"
+T = TypeVar("T")
+
+_PAGE, _TEMPLATE = "/account/security", "account/security.html"
 
 
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the sign-in methods of the account."""
     values = await to_thread.run_sync(_read_values, call)
-    return page(request, "account/security.html", problem=None, failed="", **values)
+    return page(request, _TEMPLATE, problem=None, passkey_name="", **values)
 
 
 @for_user
@@ -34,8 +37,8 @@ async def set_password(request: Request, call: RequestContext) -> Response:
     try:
         await password_reset.change(call.parts.accounts, call.by, password)
     except SeawayError as error:
-        return await _show_error(request, call, error, "password")
-    return redirect(_PAGE)
+        return await _show_error(request, call, error)
+    return redirect_with_message(request, _PAGE, "Your password was changed. Your other browsers were signed out.")
 
 
 @for_user
@@ -53,21 +56,24 @@ async def confirm_totp(request: Request, call: RequestContext) -> Response:
         codes = await totp.confirm(call.parts.accounts, call.by, code)
     except SeawayError as error:
         return show_refusal(request, "account/totp.html", error, seed="", code="")
-    return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
+    return _added(request, "Your authenticator app was added. Signing in now requires a second factor.", codes)
 
 
 @for_user
-async def remove_totp(_request: Request, call: RequestContext) -> Response:
+async def remove_totp(request: Request, call: RequestContext) -> Response:
     """Remove TOTP from the account."""
-    await to_thread.run_sync(totp.remove, call.parts.accounts, call.by)
-    return redirect(_PAGE)
+    work = partial(totp.remove, call.parts.accounts, call.by)
+    return await _change(
+        request, call, work, "Your authenticator app was removed. Your other browsers were signed out."
+    )
 
 
 @for_user
 async def renew_recovery(request: Request, call: RequestContext) -> Response:
     """Create new recovery codes; the old ones stop working."""
     require_site(call.by, SiteAction.OPEN_ACCOUNT)
-    return page(request, "account/recovery.html", codes=await recovery.renew(call.parts.accounts, call.by))
+    codes = await recovery.renew(call.parts.accounts, call.by)
+    return _added(request, "New recovery codes were created. The previous codes no longer work.", codes)
 
 
 @for_user
@@ -81,35 +87,56 @@ async def passkey_options(_request: Request, call: RequestContext) -> Response:
 async def add_passkey(request: Request, call: RequestContext) -> Response:
     """Add the passkey that the browser created; with the first one, show recovery codes."""
     form = await form_of(request)
-    work = partial(passkeys.add, call.parts.accounts, call.by, form.exact("credential"), form.text("passkey_name"))
+    name = form.text("passkey_name")
     try:
-        await to_thread.run_sync(work)
+        await to_thread.run_sync(passkeys.add, call.parts.accounts, call.by, form.exact("credential"), name)
     except SeawayError as error:
-        return await _show_error(request, call, error, "passkey")
+        return await _show_error(request, call, error, passkey_name=name[:200])
     codes = await recovery.make_first(call.parts.accounts, call.by)
-    return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
+    return _added(request, f"The passkey {name} was added.", codes)
 
 
 @for_user
 async def remove_passkey(request: Request, call: RequestContext) -> Response:
     """Remove a passkey from the account."""
     number = (await form_of(request)).number("passkey")
-    await to_thread.run_sync(passkeys.remove, call.parts.accounts, call.by, number)
-    return redirect(_PAGE)
+    work = partial(passkeys.remove, call.parts.accounts, call.by, number)
+    return await _change(request, call, work, _without_passkey)
 
 
 @for_user
-async def cancel_factor_reset(_request: Request, call: RequestContext) -> Response:
+async def cancel_factor_reset(request: Request, call: RequestContext) -> Response:
     """Cancel a pending second-factor reset."""
-    accounts, user_id = call.parts.accounts, call.by.user_id or 0
-    within = call.write_user(SiteAction.CHANGE_ACCOUNT)
-    await in_transaction(within, lambda tx: second_factors.cancel_reset(accounts, tx, call.now_ms, call.by, user_id))
-    return redirect(_PAGE)
+
+    def cancel() -> None:
+        with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+            second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
+
+    return await _change(request, call, cancel, "The removal of your second factors was canceled.")
 
 
-async def _show_error(request: Request, call: RequestContext, error: SeawayError, form: str) -> Response:
+def _added(request: Request, sentence: str, codes: list[str]) -> Response:
+    """Report what was added, with the recovery codes if there are new ones, which are shown only once."""
+    if codes:
+        return page(request, "account/recovery.html", sentence=sentence, codes=codes)
+    return redirect_with_message(request, _PAGE, sentence)
+
+
+def _without_passkey(name: str) -> str:
+    return f"The passkey {name} was removed. Your other browsers were signed out."
+
+
+async def _change(
+    request: Request, call: RequestContext, work: Callable[[], T], message: str | Callable[[T], str]
+) -> Response:
+    return await submit(request, work, _PAGE, _TEMPLATE, partial(_read_values, call), message=message, passkey_name="")
+
+
+async def _show_error(
+    request: Request, call: RequestContext, error: SeawayError, *, passkey_name: str = ""
+) -> Response:
     values = await to_thread.run_sync(_read_values, call)
-    return show_refusal(request, "account/security.html", error, failed=form, **values)
+    return show_refusal(request, _TEMPLATE, error, passkey_name=passkey_name, **values)
 
 
 def _read_values(call: RequestContext) -> dict[str, Any]:

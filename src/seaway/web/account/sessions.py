@@ -4,10 +4,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.site_permissions import SiteAction
+from seaway.counted_nouns import counted
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext, in_transaction
 from seaway.sign_in import sessions
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user
 
 _BROWSERS = (
@@ -40,16 +41,18 @@ async def end(request: Request, call: RequestContext) -> Response:
     """End one of the user's sessions."""
     number = (await form_of(request)).number("session")
     within = call.write_user(SiteAction.CHANGE_ACCOUNT)
-    await in_transaction(within, lambda tx: sessions.end_own(tx, call.now_ms, call.by, number))
-    return redirect("/account/sessions")
+    ended = await in_transaction(within, lambda tx: sessions.end_own(tx, call.now_ms, call.by, number))
+    sentence = f"{browser_of(ended.agent)} at {ended.address} was signed out."
+    return redirect_with_message(request, "/account/sessions", sentence)
 
 
 @for_user
-async def end_others(_request: Request, call: RequestContext) -> Response:
+async def end_others(request: Request, call: RequestContext) -> Response:
     """End all other sessions of the user."""
     within = call.write_user(SiteAction.CHANGE_ACCOUNT)
-    await in_transaction(within, lambda tx: sessions.end_others_of(tx, call.now_ms, call.by))
-    return redirect("/account/sessions")
+    count = await in_transaction(within, lambda tx: sessions.end_others_of(tx, call.now_ms, call.by))
+    sentence = f"{counted(count, 'other browser')} {'was' if count == 1 else 'were'} signed out."
+    return redirect_with_message(request, "/account/sessions", sentence)
 
 
 def browser_of(agent: str) -> str:

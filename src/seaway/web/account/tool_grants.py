@@ -8,7 +8,7 @@ from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext, in_transaction
 from seaway.oauth import grants
 from seaway.oauth.clients import CLIENTS
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user
 
 
@@ -23,8 +23,9 @@ async def show_tools(request: Request, call: RequestContext) -> Response:
 async def end_tool(request: Request, call: RequestContext) -> Response:
     """Revoke an OAuth grant; the tool is logged out at its next request."""
     grant_id, database = (await form_of(request)).number("tool"), call.parts.accounts.site.database
-    await in_transaction(
+    client_id = await in_transaction(
         call.write_user(SiteAction.CHANGE_ACCOUNT),
         lambda tx: grants.revoke(database, tx, call.now_ms, call.by, call.by.user_id or 0, grant_id),
     )
-    return redirect("/account/tools")
+    title = CLIENTS[client_id].title if client_id in CLIENTS else client_id
+    return redirect_with_message(request, "/account/tools", f"{title} was logged out.")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any, TypeVar
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,9 +42,16 @@ def for_admin(handler: UserHandler) -> Handler:
     return wrapped
 
 
-async def show(request: Request, call: RequestContext, template: str, read_values: ReadValues) -> Response:
-    """Show the page."""
-    return page(request, f"admin/{template}.html", problem=None, **await in_transaction(call.read(), read_values))
+async def show(
+    request: Request,
+    call: RequestContext,
+    template: str,
+    read_values: ReadValues,
+    limiter: CapacityLimiter | None = None,
+) -> Response:
+    """Show the page; `limiter` limits expensive queries."""
+    values = await in_transaction(call.read(), read_values, limiter)
+    return page(request, f"admin/{template}.html", problem=None, **values)
 
 
 async def change(
@@ -60,11 +68,6 @@ async def change(
     return await submit(
         request, work, then, f"admin/{template}.html", partial(_read, call, read_values), message=message
     )
-
-
-def after_of(request: Request, most: int = 128) -> str:
-    """Return the name after which this page of a list starts."""
-    return request.query_params.get("after", "")[:most]
 
 
 def require_recent_confirmation(by: Caller) -> None:

@@ -1,26 +1,28 @@
 """Audit log of the site."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.audit import log
+from seaway.audit.log import Entry, LogFilter
 from seaway.database.engine import Tx
 from seaway.http.request_context import RequestContext
-from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
-from seaway.web.channel_pages import number_of
+from seaway.web.admin.admin_pages import for_admin, show
+from seaway.web.audit_log_list import actions_of_site, query_of, read_page
 
 
 @for_admin
 async def view(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
-    before = number_of(request, "before")
+    query = query_of(request)
 
-    def find(tx: Tx) -> Mapping[str, Any]:
-        lines = log.of_all(tx, before=before, limit=PER_PAGE + 1)
-        older = lines[PER_PAGE - 1].id if len(lines) > PER_PAGE else None
-        return {"lines": lines[:PER_PAGE], "older": older, "before": before}
+    def read_values(tx: Tx) -> Mapping[str, Any]:
+        def find(before: int | None, limit: int, where: LogFilter) -> Sequence[Entry]:
+            return log.of_all(tx, before=before, limit=limit, where=where)
 
-    return await show(request, call, "log", find)
+        return {"log": read_page(query, find), "actions": actions_of_site()}
+
+    return await show(request, call, "log", read_values)

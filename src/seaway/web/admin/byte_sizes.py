@@ -20,6 +20,7 @@ def parse_quota(text: str) -> QuotaUpdate:
         raise Malformed(
             "The quota is not a size such as 20 GB or 1.5 TB.",
             "Use B, kB, MB, GB or TB, and commas between thousands only, or leave the field empty.",
+            field="quota",
         )
     size = round(float(found[1].replace(",", "")) * _UNITS[(found[2] or "b").lower()])
     return QuotaUpdate.parse({"quota": size})

@@ -10,24 +10,31 @@ from seaway.database.engine import Tx
 from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.packages import damaged_blobs, storage_usage, sweep
+from seaway.packages.storage_usage import UsageOrder
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
-from seaway.web.channel_pages import number_of
+from seaway.web.admin.listing import option_of, query_of, text_of
+from seaway.web.admin.overview import disks_of
+from seaway.web.channel_pages import pages_of
 
 _DAMAGED_SHOWN = 50
-_LAST_PAGE = 99_999
+_ORDERS = (
+    (UsageOrder.SIZE, "Package files"),
+    (UsageOrder.FILES, "Number of files"),
+    (UsageOrder.DOCUMENTS, "Index documents"),
+    (UsageOrder.NAME, "Name"),
+)
 
 
 @for_admin
 async def view(request: Request, call: RequestContext) -> Response:
-    """Show the usage figures, and the channels by size."""
-    number = min(number_of(request, "page") or 1, _LAST_PAGE)
-    skip = (number - 1) * PER_PAGE
-    spool = parts_of(request).publishing.site.spool
+    """Show the usage figures, and the channels that match the search."""
+    words, order = text_of(request, "q"), option_of(request, "sort", UsageOrder.SIZE)
+    site = parts_of(request).publishing.site
 
     def find(tx: Tx) -> Mapping[str, Any]:
         packages, named = storage_usage.of_packages(tx), storage_usage.bytes_of_packages(tx)
-        found = storage_usage.by_channel(tx, skip=skip, limit=PER_PAGE + 1)
-        files, size = spool.usage()
+        pages = pages_of(request, storage_usage.count_channels(tx, words), PER_PAGE)
+        files, size = site.spool.usage()
         damaged = damaged_blobs.affected_files(tx, _DAMAGED_SHOWN + 1)
         return {
             "packages": packages,
@@ -38,9 +45,13 @@ async def view(request: Request, call: RequestContext) -> Response:
             "more_damaged": len(damaged) > _DAMAGED_SHOWN,
             "spool_files": files,
             "spool_size": size,
-            "channels": found[:PER_PAGE],
-            "number": number,
-            "more": len(found) > PER_PAGE,
+            "disks": disks_of(site),
+            "channels": storage_usage.by_channel(tx, words, order, skip=pages.start, limit=PER_PAGE),
+            "pages": pages,
+            "query": query_of(request, "q", "sort"),
+            "words": words,
+            "orders": [(option.value, label) for option, label in _ORDERS],
+            "order": order.value,
         }
 
-    return await show(request, call, "storage", find)
+    return await show(request, call, "storage", find, parts_of(request).search_slots)

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.api.v1 import notices as notices_api
-from seaway.api.v1.notices import NoticeCreate
+from seaway.api.v1.notices import Notice, NoticeCreate
 from seaway.channels import logos, notices, quotas
+from seaway.channels.channel import Channel
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
-from seaway.errors import Malformed
+from seaway.conda.repodata import ChannelRelations
+from seaway.errors import Malformed, at_field
 from seaway.http.page_forms import Form, accepts_file, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
@@ -35,6 +37,8 @@ def _read_values(context: SettingsContext) -> Mapping[str, Any]:
         "typed_settings": None,
         "related": {},
         "notice_text": "",
+        "notice_level": Level.INFO.value,
+        "notice_days": 7,
         "logo_address": "",
         "fetches_logos": context.parts.logos.can_fetch,
     }
@@ -52,7 +56,11 @@ async def view(request: Request, call: RequestContext) -> Response:
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Save the settings of the form."""
-    return await save(request, call, SECTION, "general")
+    return await save(request, call, SECTION, "general", message=_saved)
+
+
+def _saved(channel: Channel) -> str:
+    return f"The settings of {channel.name} were saved. It is {'public' if channel.is_public else 'private'}."
 
 
 @for_user
@@ -61,7 +69,15 @@ async def change_relations(request: Request, call: RequestContext) -> Response:
     form = await form_of(request)
     base, overrides = form.text("base")[:160], form.text("overrides")[:160]
     act = partial(_relate, request.path_params["channel"], base, overrides)
-    return await change_without_transaction(request, call, SECTION, act, related={"base": base, "overrides": overrides})
+    related = {"base": base, "overrides": overrides}
+    return await change_without_transaction(request, call, SECTION, act, message=_related, related=related)
+
+
+def _related(relations: ChannelRelations) -> str:
+    named = [f"{role} {name}" for role, name in (("base", relations.base), ("fallback", relations.overrides)) if name]
+    return (
+        f"Related channels were saved: {' and '.join(named)}." if named else "The channel has no related channels now."
+    )
 
 
 @accepts_file("logo")
@@ -70,9 +86,11 @@ async def change_logo(request: Request, call: RequestContext) -> Response:
     """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
-        return await do(request, call, SECTION, _drop_logo)
+        return await do(request, call, SECTION, _drop_logo, message="The logo was removed.")
     put = partial(_put_logo, given_logo(form), request.path_params["channel"])
-    return await change_without_transaction(request, call, SECTION, put, logo_address=form.text("logo_address")[:300])
+    return await change_without_transaction(
+        request, call, SECTION, put, message="The logo was saved.", logo_address=form.text("logo_address")[:300]
+    )
 
 
 def given_logo(form: Form) -> NewLogo:
@@ -88,7 +106,14 @@ async def add_notice(request: Request, call: RequestContext) -> Response:
     given = {"message": message, "level": form.text("level"), "days": form.number("days")}
     act = partial(_add_notice, request.path_params["channel"], given)
     return await change_without_transaction(
-        request, call, SECTION, act, message="The notice was posted.", notice_text=message
+        request,
+        call,
+        SECTION,
+        act,
+        message=_posted,
+        notice_text=message,
+        notice_level=given["level"],
+        notice_days=given["days"],
     )
 
 
@@ -96,26 +121,39 @@ async def add_notice(request: Request, call: RequestContext) -> Response:
 async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
     act = partial(_remove_notice, request.path_params["channel"], (await form_of(request)).number("notice"))
-    return await change_without_transaction(request, call, SECTION, act)
+    return await change_without_transaction(request, call, SECTION, act, message=str)
 
 
-def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
-    relations.change(call.parts.site, call.by, channel, base=base, overrides=overrides)
+def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> ChannelRelations:
+    return relations.change(call.parts.site, call.by, channel, base=base, overrides=overrides)
 
 
 def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:
     if not given:
-        raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
-    call.parts.logos.put(call.by, channel, given)
+        raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.", field="logo")
+    at_field("logo" if given.content else "logo_address", lambda: call.parts.logos.put(call.by, channel, given))
 
 
 def _drop_logo(context: SettingsContext) -> None:
     logos.remove(context.tx, context.now_ms, context.by, context.channel)
 
 
-def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> None:
-    notices_api.post_notice(call, channel, NoticeCreate.parse(given))
+def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> Notice:
+    return notices_api.post_notice(call, channel, NoticeCreate.parse(given))
 
 
-def _remove_notice(channel: str, notice: int, call: RequestContext) -> None:
-    notices_api.withdraw_notice(call, channel, notice)
+def _posted(notice: Notice) -> str:
+    return f"The notice {_quoted(notice.message)} was posted."
+
+
+def _remove_notice(channel: str, number: int, call: RequestContext) -> str:
+    with call.read() as tx:
+        known = notices.list_current(tx, call.now_ms, call.by, channel)
+    notices_api.withdraw_notice(call, channel, number)
+    text = next((notice.message for notice in known if notice.id == number), "")
+    return f"The notice {_quoted(text)} was withdrawn." if text else "The notice was withdrawn."
+
+
+def _quoted(text: str) -> str:
+    line = " ".join(text.split())
+    return f'"{line[:60]}..."' if len(line) > 63 else f'"{line}"'

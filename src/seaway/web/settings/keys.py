@@ -53,7 +53,8 @@ async def add(request: Request, call: RequestContext) -> Response:
 async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke one of the caller's keys, in all channels; its next request is refused."""
     channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
-    return await change_without_transaction(request, call, SECTION, partial(_revoke, channel, name))
+    acting = partial(_revoke, channel, name)
+    return await change_without_transaction(request, call, SECTION, acting, message=f"The key {name} was revoked.")
 
 
 def _add(done: list[KeyWithSecret], typed: KeyForm, call: RequestContext) -> None:

@@ -1,4 +1,8 @@
-"""Trusted publishers of a channel, and what to paste into their workflows."""
+"""
+Trusted publishers of a channel, what to paste into their workflows, and a test of a token of a job.
+
+A tested token is in the request and in the response to it only.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,21 +14,35 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
 from seaway.channels.roles import Action
+from seaway.errors import TooManyRequests, at_field
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
+from seaway.trusted_publishing import issuers, publisher_changes, publishers, token_test, workflow_snippets
 from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
-from seaway.trusted_publishing.publisher import PublisherSettings
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
+from seaway.trusted_publishing.token_test import TokenReport
 from seaway.web.settings.setting_fields import fields_of, save
-from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change, change_without_transaction, show
-from seaway.web.user_pages import for_user
+from seaway.web.settings.settings_pages import (
+    SettingsContext,
+    SettingsPage,
+    change,
+    change_without_transaction,
+    read_values,
+    show,
+)
+from seaway.web.user_pages import for_user, show_refusal
 
 MODES = (
-    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Recommended."),
-    (Mode.READ.name, "Read", "Install from this channel if it is private."),
-    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files."),
+    (Mode.READ_WRITE.name, "Read and publish", "Upload and yank. Recommended. (READ_WRITE)"),
+    (Mode.READ.name, "Read", "Install from this channel if it is private. (READ)"),
+    (Mode.READ_WRITE_DELETE.name, "Read, publish and delete", "Also overwrite and delete files. (READ_WRITE_DELETE)"),
 )
+_ABLE = {
+    Mode.READ.name: "read",
+    Mode.READ_WRITE.name: "publish to",
+    Mode.READ_WRITE_DELETE.name: "publish to and delete from",
+}
 _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
     "github": workflow_snippets.github,
     "gitlab": workflow_snippets.gitlab,
@@ -33,18 +51,27 @@ _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
 
 
 def _read_values(chosen: str, context: SettingsContext) -> Mapping[str, Any]:
-    usable = [issuer for issuer in issuers.all_issuers(context.tx) if issuer.is_enabled]
+    known = issuers.all_issuers(context.tx)
+    usable = [issuer for issuer in known if issuer.is_enabled]
     issuer = next((candidate for candidate in usable if candidate.name == chosen), usable[0] if usable else None)
     return {
         "publishers": publishers.in_channel(context.tx, context.channel_id),
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
+        "labels": {issuer.issuer: issuer.kind.label for issuer in known},
+        "condition_labels": {
+            (issuer.kind.name, gate.name): gate.label for issuer in known for gate in issuer.kind.gates
+        },
+        "is_refused": False,
         "fields": fields_of("publishers"),
         "typed_settings": None,
         "snippet": "" if issuer is None else _snippet(context, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
+        "report": None,
+        "typed_token": "",
+        "audience": context.parts.exchanging.audience,
     }
 
 
@@ -82,23 +109,51 @@ async def add(request: Request, call: RequestContext) -> Response:
     channel = request.path_params["channel"]
     act = partial(_add, channel, name, form)
     section = _section(name)
+    then = f"{section.address(channel)}?issuer={name}"
     return await change_without_transaction(
-        request, call, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form
+        request, call, section, act, message=_added, then=then, typed=form, is_refused=True
     )
+
+
+def _added(publisher: Publisher) -> str:
+    return f"{publisher.name} can now {_ABLE[publisher.mode]} {publisher.channel} without a stored secret."
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Remove a trusted publisher."""
-    return await change(
-        request, call, _section(""), partial(_remove, await form_of(request)), requires=publishers.require_can_change
-    )
+    acting = partial(_remove, await form_of(request))
+    return await change(request, call, _section(""), acting, message=_removed, requires=publishers.require_can_change)
+
+
+def _removed(publisher: Publisher) -> str:
+    return f"The publisher {publisher.name} was removed. Its workflow can no longer publish to {publisher.channel}."
+
+
+@for_user
+async def test(request: Request, call: RequestContext) -> Response:
+    """Show whether a pasted token would be accepted, check by check."""
+    form = await form_of(request)
+    text = form.text("token")
+    section = _section(form.text("issuer"))
+    parts, channel = call.parts.exchanging, request.path_params["channel"]
+    act = partial(_report, parts, call.by, channel, text)
+    try:
+        report = await to_thread.run_sync(act, limiter=parts.slots)
+    except TooManyRequests as error:
+        values = await to_thread.run_sync(read_values, request, call, section)
+        return show_refusal(request, section.template, error, **{**values, "typed_token": text})
+    return await show(request, call, section, report=report, typed_token=text)
+
+
+def _report(parts: TokenExchange, by: Caller, channel: str, text: str) -> TokenReport:
+    return at_field("token", partial(token_test.report_on, parts, by, channel, text))
 
 
 @for_user
 async def change_rules(request: Request, call: RequestContext) -> Response:
     """Set which uploads the channel accepts."""
-    return await save(request, call, _section(""), "publishers")
+    return await save(request, call, _section(""), "publishers", message="The upload rules were saved.")
 
 
 def _settings(kind: IssuerKind, form: Form) -> PublisherSettings:
@@ -122,19 +177,12 @@ def _split(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
-def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> None:
+def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> Publisher:
     with call.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
+    return publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
 
 
-def _remove(form: Form, context: SettingsContext) -> None:
-    number = form.text("publisher")
-    publishers.remove(
-        context.tx,
-        context.now_ms,
-        context.by,
-        context.parts.accounts.outbox,
-        context.channel,
-        int(number) if number.isdecimal() and len(number) < 16 else 0,
-    )
+def _remove(form: Form, context: SettingsContext) -> Publisher:
+    outbox, publisher = context.parts.accounts.outbox, form.number("publisher")
+    return publishers.remove(context.tx, context.now_ms, context.by, outbox, context.channel, publisher)

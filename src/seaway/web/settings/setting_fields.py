@@ -12,12 +12,13 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channel import ChannelSettings, Label
+from seaway.channels.channel import Channel, ChannelSettings, Label
 from seaway.database.engine import Tx
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change
+from seaway.web.user_pages import Report
 
 _VALUES = {"true": True, "false": False, "public": True, "private": False}
 
@@ -72,14 +73,22 @@ def fields_of(page: str) -> list[SettingField]:
     ]
 
 
-async def save(request: Request, call: RequestContext, section: SettingsPage, page: str) -> Response:
+async def save(
+    request: Request, call: RequestContext, section: SettingsPage, page: str, *, message: Report[Channel]
+) -> Response:
     """Save the settings of a form."""
     form = await form_of(request)
     values = {name: value for field in fields_of(page) for name, value in field.values_in(form).items()}
     if "visibility" in form:
         values["public"] = _VALUES.get(form.text("visibility"))
     return await change(
-        request, call, section, partial(_save, values), requires=partial(_require, values), typed_settings=form
+        request,
+        call,
+        section,
+        partial(_save, values),
+        message=message,
+        requires=partial(_require, values),
+        typed_settings=form,
     )
 
 
@@ -87,6 +96,6 @@ def _require(values: Mapping[str, Any], tx: Tx, by: Caller, channel: str) -> Non
     channels.require_change(tx, by, channel, ChannelSettings.parse(values))
 
 
-def _save(values: Mapping[str, Any], context: SettingsContext) -> None:
+def _save(values: Mapping[str, Any], context: SettingsContext) -> Channel:
     settings = ChannelSettings.parse(values)
-    relations.change_settings(context.tx, context.parts.site, context.by, context.channel, settings)
+    return relations.change_settings(context.tx, context.parts.site, context.by, context.channel, settings)

@@ -18,10 +18,11 @@ from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
+from seaway.errors import SeawayError
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
 from seaway.web.rendering import page
-from seaway.web.user_pages import submit
+from seaway.web.user_pages import Report, show_refusal, submit
 
 T = TypeVar("T")
 
@@ -56,8 +57,16 @@ class SettingsPage:
 
 async def show(request: Request, call: RequestContext, section: SettingsPage, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read_values, request, call, section)
+    found = await to_thread.run_sync(read_values, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
+
+
+async def show_refused(
+    request: Request, call: RequestContext, section: SettingsPage, error: SeawayError, **values: Any
+) -> Response:
+    """Show the page with the reason why a form was refused."""
+    found = await to_thread.run_sync(read_values, request, call, section)
+    return show_refusal(request, section.template, error, **(found | values))
 
 
 async def change(
@@ -66,7 +75,7 @@ async def change(
     section: SettingsPage,
     act: Callable[[SettingsContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
@@ -90,7 +99,7 @@ async def change_without_transaction(
     section: SettingsPage,
     act: Callable[[RequestContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     then: str | None = None,
     **typed: Any,
 ) -> Response:
@@ -103,16 +112,17 @@ async def _apply(
     call: RequestContext,
     section: SettingsPage,
     act: Callable[[], T],
-    message: str | Callable[[T], str],
+    message: Report[T],
     then: str | None,
     typed: dict[str, Any],
 ) -> Response:
-    read_values = partial(_read_values, request, call, section)
+    reading = partial(read_values, request, call, section)
     next_page = then or section.address(request.path_params["channel"])
-    return await submit(request, act, next_page, section.template, read_values, message=message, **typed)
+    return await submit(request, act, next_page, section.template, reading, message=message, **typed)
 
 
-def _read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+def read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+    """Return the values of the template; an error means that the caller cannot see the page."""
     name = request.path_params["channel"]
     with call.read() as tx:
         access = call.require(tx, section.action, name)

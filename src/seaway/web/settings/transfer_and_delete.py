@@ -8,7 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.channels import channels, members, transfers
+from seaway.channels.channel import Channel
 from seaway.channels.roles import Action, Role
+from seaway.channels.transfers import Transfer
+from seaway.counted_nouns import counted
+from seaway.errors import at_field
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change, show
@@ -42,6 +46,7 @@ async def offer(request: Request, call: RequestContext) -> Response:
         call,
         SECTION,
         partial(_offer, form),
+        message=_offered,
         requires=Action.TRANSFER,
         typed={"to": form.text("to")[:60], "name": ""},
     )
@@ -50,7 +55,7 @@ async def offer(request: Request, call: RequestContext) -> Response:
 @for_user
 async def cancel(request: Request, call: RequestContext) -> Response:
     """Withdraw the offer."""
-    return await change(request, call, SECTION, _cancel, requires=Action.TRANSFER)
+    return await change(request, call, SECTION, _cancel, message=_canceled, requires=Action.TRANSFER)
 
 
 @for_user
@@ -60,19 +65,38 @@ async def remove(request: Request, call: RequestContext) -> Response:
     typed = {"to": "", "name": form.text("name")[:128]}
     act = partial(_remove, form)
     return await change(
-        request, call, SECTION, act, requires=Action.REMOVE, then="/channels", uses_reserve=True, typed=typed
+        request,
+        call,
+        SECTION,
+        act,
+        message=_deleted,
+        requires=Action.REMOVE,
+        then="/channels",
+        uses_reserve=True,
+        typed=typed,
     )
 
 
-def _offer(form: Form, context: SettingsContext) -> None:
-    transfers.offer(
-        context.tx, context.now_ms, context.by, context.channel, form.text("to"), outbox=context.parts.accounts.outbox
-    )
+def _offer(form: Form, context: SettingsContext) -> Transfer:
+    tx, now_ms, by, outbox = context.tx, context.now_ms, context.by, context.parts.accounts.outbox
+    return at_field("to", lambda: transfers.offer(tx, now_ms, by, context.channel, form.text("to"), outbox=outbox))
 
 
-def _cancel(context: SettingsContext) -> None:
-    transfers.cancel(context.tx, context.now_ms, context.by, context.channel)
+def _offered(offered: Transfer) -> str:
+    return f"{offered.channel} was offered to {offered.to_user}, who becomes the owner by accepting."
 
 
-def _remove(form: Form, context: SettingsContext) -> None:
-    channels.remove(context.tx, context.now_ms, context.by, context.channel, typed=form.text("name"))
+def _cancel(context: SettingsContext) -> Transfer:
+    return transfers.cancel(context.tx, context.now_ms, context.by, context.channel)
+
+
+def _canceled(offered: Transfer) -> str:
+    return f"The offer of {offered.channel} to {offered.to_user} was withdrawn."
+
+
+def _remove(form: Form, context: SettingsContext) -> Channel:
+    return channels.remove(context.tx, context.now_ms, context.by, context.channel, typed=form.text("name"))
+
+
+def _deleted(channel: Channel) -> str:
+    return f"The channel {channel.name} and its {counted(channel.package_count, 'package')} were deleted."

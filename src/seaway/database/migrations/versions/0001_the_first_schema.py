@@ -22,16 +22,35 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("actor_id", sa.BigInteger()),
+        sa.Column("person", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("action", sa.String(length=40), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("package", sa.Text()),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_audit_actor_id", "audit", ["actor_id", "id"])
+    op.create_index("ix_audit_action", "audit", ["action", "id"])
+    op.create_index("ix_audit_channel_action", "audit", ["channel", "action", "id"])
     op.create_index("ix_audit_channel_id", "audit", ["channel", "id"])
+    op.create_index(
+        "ix_audit_channel_package",
+        "audit",
+        ["channel", "package", "id"],
+        sqlite_where=sa.text("package IS NOT NULL"),
+        postgresql_where=sa.text("package IS NOT NULL"),
+    )
+    op.create_index("ix_audit_channel_person", "audit", ["channel", "person", "id"])
+    op.create_index(
+        "ix_audit_package",
+        "audit",
+        ["package", "id"],
+        sqlite_where=sa.text("package IS NOT NULL"),
+        postgresql_where=sa.text("package IS NOT NULL"),
+    )
+    op.create_index("ix_audit_person", "audit", ["person", "id"])
     op.create_table(
         "buckets",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -60,6 +79,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_channels")),
         sa.UniqueConstraint("name", name=op.f("uq_channels_name")),
         sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_channels_quota",
+        "channels",
+        ["name"],
+        sqlite_where=sa.text("quota_bytes IS NOT NULL"),
+        postgresql_where=sa.text("quota_bytes IS NOT NULL"),
     )
     op.create_table(
         "damaged_blobs",
@@ -119,6 +145,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_jobs_due", "jobs", ["state", "run_at"])
+    op.create_index("ix_jobs_state_kind", "jobs", ["state", "kind", "id"])
     op.create_index(
         "uq_jobs_ready",
         "jobs",
@@ -214,9 +241,33 @@ def upgrade() -> None:
         sa.Column("disabled_at", sa.BigInteger()),
         sa.Column("second_factor_ends_at", sa.BigInteger()),
         sa.Column("quota_bytes", sa.BigInteger()),
+        sa.Column("signed_in_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
         sqlite_autoincrement=True,
+    )
+    op.create_index("ix_users_created_at", "users", ["created_at", "id"])
+    op.create_index("ix_users_signed_in_at", "users", ["signed_in_at", "id"])
+    op.create_index(
+        "ix_users_admin",
+        "users",
+        ["name"],
+        sqlite_where=sa.text("is_admin = 1"),
+        postgresql_where=sa.text("is_admin"),
+    )
+    op.create_index(
+        "ix_users_disabled",
+        "users",
+        ["name"],
+        sqlite_where=sa.text("disabled_at IS NOT NULL"),
+        postgresql_where=sa.text("disabled_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_users_second_factor_ends_at",
+        "users",
+        ["second_factor_ends_at"],
+        sqlite_where=sa.text("second_factor_ends_at IS NOT NULL"),
+        postgresql_where=sa.text("second_factor_ends_at IS NOT NULL"),
     )
     op.create_table(
         "workflow_tokens",
@@ -300,6 +351,13 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("verified_at IS NOT NULL"),
         postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_emails_unverified",
+        "emails",
+        ["user_id"],
+        sqlite_where=sa.text("verified_at IS NULL"),
+        postgresql_where=sa.text("verified_at IS NULL"),
     )
     op.create_table(
         "group_members",
@@ -439,6 +497,8 @@ def upgrade() -> None:
         sa.Column("name", _name(64), nullable=False),
         sa.Column("folded_name", _name(64), nullable=False),
         sa.Column("summary", sa.Text(), server_default="", nullable=False),
+        sa.Column("license", sa.Text(), server_default="", nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["channel_id"], ["channels.id"], name=op.f("fk_packages_channel_id"), ondelete="CASCADE"
         ),
@@ -447,6 +507,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_packages_channel_id_folded_name", "packages", ["channel_id", "folded_name"])
+    op.create_index("ix_packages_channel_id_license", "packages", ["channel_id", "license"])
+    op.create_index("ix_packages_channel_id_updated_at", "packages", ["channel_id", "updated_at"])
     op.create_table(
         "passkeys",
         sa.Column("id", _id(), autoincrement=True, nullable=False),
@@ -779,7 +841,70 @@ def upgrade() -> None:
         "downloads",
         sa.Column("file_id", _id(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("client", sa.String(length=8), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_downloads_file_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("file_id", "day", name=op.f("pk_downloads")),
+        sa.PrimaryKeyConstraint("file_id", "day", "client", name=op.f("pk_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "file_downloads",
+        sa.Column("file_id", _id(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_file_downloads_file_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("file_id", name=op.f("pk_file_downloads")),
+    )
+    op.create_table(
+        "package_downloads",
+        sa.Column("package_id", _id(), nullable=False),
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("recent", sa.BigInteger(), nullable=False),
+        sa.Column("recent_day", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_package_downloads_channel_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["package_id"], ["packages.id"], name=op.f("fk_package_downloads_package_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("package_id", name=op.f("pk_package_downloads")),
+    )
+    op.create_index("ix_package_downloads_recent", "package_downloads", ["channel_id", "recent"])
+    op.create_table(
+        "daily_package_downloads",
+        sa.Column("package_id", _id(), nullable=False),
+        sa.Column("split", sa.String(length=8), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("key", _name(64), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["package_id"], ["packages.id"], name=op.f("fk_daily_package_downloads_package_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("package_id", "split", "day", "key", name=op.f("pk_daily_package_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "daily_channel_downloads",
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("split", sa.String(length=8), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("key", _name(64), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_daily_channel_downloads_channel_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("channel_id", "split", "day", "key", name=op.f("pk_daily_channel_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "daily_storage",
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("files", sa.BigInteger(), nullable=False),
+        sa.Column("packages", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_daily_storage_channel_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("channel_id", "day", name=op.f("pk_daily_storage")),
+        sqlite_with_rowid=False,
     )

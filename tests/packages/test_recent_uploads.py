@@ -1,14 +1,12 @@
-"""Package lists: sorting and filtering in a channel, and recent uploads."""
+"""The latest packages, and the latest files of a channel."""
 
 import pytest
 
 from seaway.callers.caller import ANONYMOUS
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.packages import downloads, package_list, recent_uploads, versions
-from seaway.packages.package_list import PackageSort
+from seaway.packages import recent_uploads
 from seaway.server.wiring import Seaway
-from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 from tests.support.statements import record_statements
@@ -32,38 +30,6 @@ async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factor
             assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
         found = recent_uploads.packages_for(tx, factory.signed_in("reader"), 9)
     assert {upload.package for upload in found} == {"plain", "secret-tool"}
-
-
-async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
-    """By name, last upload, downloads and platform."""
-    factory.channel("chan")
-    await publish(seaway, "chan", "b")
-    clock.move(1)
-    await publish_file(seaway, "chan", conda(index_json("a", subdir="linux-64", noarch=...)))
-    clock.move(1)
-    await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
-    factory.channel("other")
-    await publish(seaway, "other", "b")
-    with seaway.site.database.write_site() as tx:
-        channel_id = channels.get(tx, "chan").id
-        (build,) = versions.of_package(tx, channel_id, "b")[0].builds
-        downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})
-
-    def names(
-        words: str = "", subdir: str = "", sort: PackageSort = PackageSort.NAME, since: int = 20_000
-    ) -> list[str]:
-        with seaway.site.database.read() as tx:
-            return package_list.names(tx, channel_id, words, subdir, sort, since=since)
-
-    assert names() == ["a", "b", "b-c"]
-    assert names(sort=PackageSort.UPDATED) == ["b-c", "a", "b"]
-    assert names(sort=PackageSort.DOWNLOADS) == ["b", "a", "b-c"]
-    assert names(sort=PackageSort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
-    assert names(subdir="linux-64") == ["a"]
-    assert names("demo", "noarch") == []
-    assert names("b_c") == names("planning motion") == ["b-c"]
-    assert names("c") == ["b-c"]
-    assert names("100%") == names("x" * 300) == []
 
 
 async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway, factory: Factory) -> None:
