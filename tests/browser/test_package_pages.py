@@ -44,7 +44,7 @@ def panel(page: Page, tool: str) -> Locator:
     return page.get_by_role("tabpanel", name=tool)
 
 
-def test_install_tabs_remember_the_tool(page: Page) -> None:
+def test_install_tabs_remember_the_tool(demo: DemoSite, page: Page) -> None:
     """Tabs work with the mouse and the arrow keys; every box of every page shows the tool that was chosen last."""
     page.goto("/channels/robots/packages/gripper")
     expect(panel(page, "pixi")).to_contain_text("pixi add gripper")
@@ -64,6 +64,8 @@ def test_install_tabs_remember_the_tool(page: Page) -> None:
     expect(panel(page, "conda")).to_contain_text("pixi-editor")
     page.goto("/channels/robots")
     expect(page.get_by_label("Use this channel").get_by_role("tab", selected=True)).to_have_text("conda")
+    demo.sign_in(page)
+    page.goto("/channels/robots")
     page.get_by_text("Publish to this channel").click()
     publishing = page.locator("details").filter(has_text="Publish to this channel")
     expect(publishing.get_by_text("pixi upload prefix")).to_be_visible()  # there is none for conda
