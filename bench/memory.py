@@ -20,6 +20,7 @@ from bench.report import Report, progress
 from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
+from seaway.channels.channel import ChannelSettings
 from tests.support.packages import conda, zstd
 from tests.support.sites import Factory
 
@@ -81,7 +82,8 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
         instances.prepare_instance(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
         with instances.open_instance(folder, {}) as seaway:
             with seaway.site.database.write_site() as tx:
-                channel_rows.change(tx, seaway.site.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
+                private = ChannelSettings.parse({"public": False})
+                channel_rows.change(tx, seaway.site.clock.now_ms(), OPERATOR, _PRIVATE, private)
             keys = [Factory(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:
