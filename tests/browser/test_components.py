@@ -198,3 +198,13 @@ def test_high_contrast_marks_the_current_page(demo: DemoSite, page: Page) -> Non
     side = page.get_by_role("navigation", name="Your account")
     current = side.locator("[aria-current=page]").evaluate(color)
     assert current != side.get_by_role("link", name="Sessions").evaluate(color)
+
+
+@pytest.mark.parametrize("path", ["/", "/channels", "/channels/robots", "/search"])
+def test_header_always_leads_to_the_site_search(demo: DemoSite, path: str) -> None:
+    """With a field, or with a link on pages that have a search of their own."""
+    with demo.context(width=1440) as context:
+        page = context.new_page()
+        page.goto(path)
+        ways = [page.locator(".head [name=q]"), page.locator(".head .find-link")]
+        assert 1 == sum(way.count() and way.is_visible() for way in ways)
