@@ -46,7 +46,7 @@ def sign_in(page: Page, name: str) -> None:
     fill(page, "User name or email address", name)
     fill(page, "Password", PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/account")
+    page.wait_for_url("**/home")
 
 
 def test_channel_from_creation_to_deletion(demo: DemoSite, page: Page, tmp_path: Path) -> None:
@@ -81,10 +81,11 @@ def test_channel_from_creation_to_deletion(demo: DemoSite, page: Page, tmp_path:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url("**/by-keyboard/packages/tiller")
-    reach(page, page.get_by_label("In the last"))
-    page.keyboard.type("9")
+    period = page.get_by_role("group", name="Period").get_by_role("link", name="90 days")
+    reach(page, period)
+    page.keyboard.press("Enter")
     expect(page.locator("[data-sum]")).to_contain_text("in 90 days")
-    expect(page.get_by_label("In the last")).to_be_focused()
+    expect(period).to_be_focused()
 
     press(page, "link", "h1_0")
     page.wait_for_url("**/files/noarch/tiller-1.0-h1_0.conda")
@@ -97,7 +98,8 @@ def test_channel_from_creation_to_deletion(demo: DemoSite, page: Page, tmp_path:
     fill(page, "Type by-keyboard to confirm", "by-keyboard")
     press(page, "button", "Delete this channel")
     page.wait_for_url("**/channels")
-    assert not page.get_by_text("by-keyboard").is_visible()
+    expect(page.get_by_text("The channel by-keyboard and its 1 package were deleted.")).to_be_visible()
+    expect(page.get_by_role("link", name="by-keyboard")).to_have_count(0)
 
 
 def test_user_menu_by_keyboard(demo: DemoSite, page: Page) -> None:
