@@ -135,7 +135,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     variables = {"GITLAB_CI": "true", variable: token(gitlab(now_s(), issuer=forge.address, aud="localhost"))}
     assert "" == rattler.publish(tmp_path, demo.address, channel, file.write_to(tmp_path), **variables)
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
-    expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
+    expect(page.get_by_label("Details of 1.0")).to_contain_text("acme/team/tools (workflow)")
     page.goto(f"/channels/{channel}/settings/publishers")
     expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
@@ -152,7 +152,7 @@ def test_channel_transfer(demo: DemoSite, owner: BrowserUser, channel: str) -> N
 
         demo.sign_in(heir.page, heir.name)
         heir.page.goto("/account/offers")
-        heir.page.get_by_role("button", name=f"Accept {channel}").click()
+        heir.page.get_by_role("button", name=f"Accept the ownership of {channel}").click()
         heir.page.goto(f"/channels/{channel}")
         heir.page.get_by_role("link", name="Settings").wait_for()
         page.goto(f"/channels/{channel}")

@@ -73,7 +73,7 @@ class BrowserUser:
         page.goto("/channels")
         page.get_by_role("link", name="New channel").first.click()
         page.get_by_label("Name", exact=True).fill(name)
-        expect(page.locator("#name-free")).to_contain_text("is available")
+        expect(page.locator("#name-free")).to_contain_text("Available")
         assert page.get_by_label("Private").is_checked()
         page.get_by_role("button", name="Create channel").click()
         page.wait_for_url(f"**/channels/{name}")
