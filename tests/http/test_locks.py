@@ -27,6 +27,9 @@ BUILDERS = (matrix_account, matrix_channels, matrix_files, matrix_site, matrix_t
 # These routes lock the site: changes by site admins that exclude all other writes, and deleting an account.
 SITE_WIDE = {
     "DELETE /api/v1/me",
+    "POST /api/v1/users",
+    "POST /api/v1/users/{user}/invitation",
+    "DELETE /api/v1/users/{user}",
     "PATCH /api/v1/users/{user}",
     "PATCH /api/v1/users/{user}/quota",
     "POST /api/v1/users/{user}/second-factor-reset",
@@ -36,6 +39,8 @@ SITE_WIDE = {
     "DELETE /api/v1/issuers/{issuer}",
     "PUT /api/v1/issuers/{issuer}/keys",
     "POST /api/v1/issuers/{issuer}/keys/fetch",
+    "POST /admin/users/invite",
+    "POST /admin/users/{user}/quota",
     "POST /admin/users/{user}/{act}",
     "POST /admin/issuers",
     "POST /admin/issuers/{issuer}/{act}",
