@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -87,53 +88,9 @@ async def package(request: Request) -> Response:
 
 
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
-    parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
-    today = day_of(parts.site.clock.now_ms())
     days, split = chart_choices.period_of(request), chart_choices.split_of(request, _SPLITS)
-
-    def find(tx: Tx, by: Caller) -> _Found:
-        channel, access = readable(tx, by, request.path_params["channel"])
-        lines = versions.lines_of(tx, channel.id, name)
-        newest = versions.newest(lines)
-        if newest is None:
-            raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
-        chosen_line = versions.named(lines, requested) or newest
-        pages = _pages_of_versions(request, lines, chosen_line)
-        on_page = {line.version for line in lines[pages.start : pages.end]}
-        attested = attestation_claims.attested_versions(tx, channel.id, name)
-        compared = attestation_claims.compared_versions(lines, attested, on_page | {chosen_line.version})
-        read = versions.with_builds(tx, channel.id, name, compared)
-        claims = attestation_claims.claims_of(tx, channel.id, name, compared & attested)
-        chosen = next(version for version in read if version.version == chosen_line.version)
-        facts = version_facts.of_version(tx, channel.id, chosen)
-        file = files.get(tx, channel.id, chosen.newest.subdir, chosen.newest.file_name)
-        counted = _counted_version(lines, request)
-        knows_dependents = parts.overviews.is_read(channel.id)
-        return _Found(
-            channel=channel,
-            versions=lines,
-            pages=pages,
-            shown=[version for version in read if version.version in on_page],
-            chosen=chosen,
-            newest=newest,
-            build=chosen.newest,
-            file=file,
-            facts=facts,
-            is_here=versions.names_among(tx, channel.id, {dependency.name for dependency in facts.dependencies}),
-            dependents=parts.overviews.dependents(tx, channel.id, name) if knows_dependents else None,
-            knows_dependents=knows_dependents,
-            counted=counted,
-            downloads=download_history.of_package(
-                tx, channel.id, name, today=today, days=days, split=split, version=counted or None
-            ),
-            total=files.total_downloads(tx, channel.id, name),
-            buttons=_buttons(by, access, name, lines),
-            provenance=attestation_claims.provenance_of(read, claims),
-            attested=sum(build.id in claims for build in chosen.builds),
-        )
-
-    found = await read_for_caller(request, find)
+    found = await read_for_caller(request, partial(_read, request))
     path = f"/channels/{found.channel.name}/packages/{name}"
     kept = {"version": requested, "of": found.counted}
     return page(
@@ -161,6 +118,51 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         chart_query=chart_choices.query_of(days, split),
         periods=chart_choices.period_choices(path, kept, days, split),
         total=found.total,
+    )
+
+
+def _read(request: Request, tx: Tx, by: Caller) -> _Found:
+    parts, name = parts_of(request), request.path_params["package"]
+    today = day_of(parts.site.clock.now_ms())
+    days, split = chart_choices.period_of(request), chart_choices.split_of(request, _SPLITS)
+    channel, access = readable(tx, by, request.path_params["channel"])
+    lines = versions.lines_of(tx, channel.id, name)
+    newest = versions.newest(lines)
+    if newest is None:
+        raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
+    chosen_line = versions.named(lines, request.query_params.get("version", "")) or newest
+    pages = _pages_of_versions(request, lines, chosen_line)
+    on_page = {line.version for line in lines[pages.start : pages.end]}
+    attested = attestation_claims.attested_versions(tx, channel.id, name)
+    compared = attestation_claims.compared_versions(lines, attested, on_page | {chosen_line.version})
+    read = versions.with_builds(tx, channel.id, name, compared)
+    claims = attestation_claims.claims_of(tx, channel.id, name, compared & attested)
+    chosen = next(version for version in read if version.version == chosen_line.version)
+    facts = version_facts.of_version(tx, channel.id, chosen)
+    file = files.get(tx, channel.id, chosen.newest.subdir, chosen.newest.file_name)
+    counted = _counted_version(lines, request)
+    knows_dependents = parts.overviews.is_read(channel.id)
+    return _Found(
+        channel=channel,
+        versions=lines,
+        pages=pages,
+        shown=[version for version in read if version.version in on_page],
+        chosen=chosen,
+        newest=newest,
+        build=chosen.newest,
+        file=file,
+        facts=facts,
+        is_here=versions.names_among(tx, channel.id, {dependency.name for dependency in facts.dependencies}),
+        dependents=parts.overviews.dependents(tx, channel.id, name) if knows_dependents else None,
+        knows_dependents=knows_dependents,
+        counted=counted,
+        downloads=download_history.of_package(
+            tx, channel.id, name, today=today, days=days, split=split, version=counted or None
+        ),
+        total=files.total_downloads(tx, channel.id, name),
+        buttons=_buttons(by, access, name, lines),
+        provenance=attestation_claims.provenance_of(read, claims),
+        attested=sum(build.id in claims for build in chosen.builds),
     )
 
 
