@@ -134,7 +134,7 @@ def test_command_on_damaged_database_prints_one_sentence(shell: Shell, folder_wi
 def every_command() -> list[tuple[str, ...]]:
     """Return an example of each command that opens the data, including new commands."""
     more_commands = [("serve", "--port", "0"), ("work",), ("restore", "backup.tar"), ("rebuild", "--from-store")]
-    more_commands += [("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda")]
+    more_commands += [("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda"), ("user", "resend-invitation", "bob")]
     lines = [*OUTPUT, *more_commands]
     return [next(line for line in lines if line[: len(words)] == words) for words in commands() if words != ("config",)]
 
