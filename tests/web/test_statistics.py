@@ -69,7 +69,7 @@ def chart_of(page: str) -> list[str]:
 
 
 def legend_of(page: str) -> list[tuple[str, str]]:
-    return re.findall(r'<span class="break">(.*?)</span> <span class="soft tabular-nums">([\d,]+)</span>', page)
+    return re.findall(r'<span class="break">(.*?)</span> <span class="soft">([\d,]+)</span>', page)
 
 
 def test_chart_of_a_package_is_divided_and_filtered_through_the_url(site: Site, http: httpx.Client) -> None:
