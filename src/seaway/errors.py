@@ -251,7 +251,7 @@ def _combined(failed: Sequence[SeawayError]) -> SeawayError:
 
 
 def at_field(name: str, work: Callable[[], T]) -> T:
-    """Do work that concerns one field of a form; a refusal that names no field of it names this one."""
+    """Do work for one field of a form; an error that names no field of the form gets this one."""
     try:
         return work()
     except SeawayError as error:

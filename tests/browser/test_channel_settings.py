@@ -91,8 +91,8 @@ def test_unknown_user_keeps_the_input_and_an_address_is_invited(page: Page, chan
     picker.fill("someone@example.com")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("An invitation was sent to someone@example.com.")).to_be_visible()
-    page.get_by_role("button", name="Withdraw the invitation for someone@example.com").click()
-    expect(page.get_by_text("The invitation of someone@example.com was withdrawn.")).to_be_visible()
+    page.get_by_role("button", name="Withdraw the invitation to someone@example.com").click()
+    expect(page.get_by_text("The invitation to someone@example.com was withdrawn.")).to_be_visible()
 
 
 def test_members_are_filtered_while_typing(demo: DemoSite, page: Page, channel: str) -> None:

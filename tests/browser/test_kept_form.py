@@ -52,7 +52,7 @@ def test_form_is_sent_after_signing_in_in_another_tab(demo: DemoSite) -> None:
         page.get_by_role("button", name="Create key").click()
         page.get_by_role("heading", name="Your session has ended").wait_for()
         with context.expect_page() as opened:
-            page.get_by_role("link", name="Sign in in a new tab").click()
+            page.get_by_role("link", name="Sign in (new tab)").click()
         other = opened.value
         other.get_by_label("User name or email address").fill(name)
         other.get_by_label("Password").fill(PASSWORD)

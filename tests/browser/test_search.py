@@ -86,7 +86,7 @@ def test_lists_without_javascript(demo: DemoSite) -> None:
 
 
 def test_old_results_are_marked_while_new_ones_load(page: Page) -> None:
-    """Until then, and after a failure, nobody takes them for the new ones."""
+    """Also after a failure."""
     page.goto("/search?q=tide")
     answers = iter(["late", "failed"])
 

@@ -58,7 +58,7 @@ def totals(history: DownloadHistory) -> dict[str, int]:
 async def test_downloads_are_divided_by_version_platform_client_and_package(
     on_both: str, seaway: Seaway, factory: Factory
 ) -> None:
-    """Each division adds up to the same total, however the counts arrive."""
+    """Each split adds up to the same total, however the counts arrive."""
     file = await publish(seaway, factory)
     add(seaway, (file["lib 1.0"], TODAY, PIXI, 1), (file["lib 2.0"], TODAY, PIXI, 2))
     add(seaway, (file["lib 2.0"], TODAY, PIXI, 4), (file["lib 2.0 linux"], TODAY - 1, CONDA, 8))

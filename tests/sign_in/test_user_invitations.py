@@ -51,7 +51,7 @@ async def accept(accounts: Accounts, secret: str, password: str = PASSWORD) -> U
 
 
 async def test_invited_user_sets_a_password_and_signs_in(seaway: Seaway, accounts: Accounts, factory: Factory) -> None:
-    """The email says who invites; before, nobody can sign in to the account; afterwards its address is verified (1, 2)."""
+    """The email names the admin; accepting is the only way to sign in, and verifies the address (1, 2)."""
     factory.user("ada", admin=True)
     user = invite(accounts, factory.signed_in("ada"))
     assert (False, False) == (user.is_verified, user.is_admin)

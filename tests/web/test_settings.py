@@ -344,7 +344,7 @@ def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) ->
     assert "sent to grace@example.com again, with a new link" in owner.get(page).text
     number = owner.get(page).text.partition('name="invitation" value="')[2].partition('"')[0]
     assert 303 == owner.send(f"{base}/withdraw", invitation=number).status_code
-    assert "The invitation of grace@example.com was withdrawn." in owner.get(page).text
+    assert "The invitation to grace@example.com was withdrawn." in owner.get(page).text
     assert "grace@example.com" not in owner.get(page).text
 
 

@@ -130,7 +130,7 @@ def test_statistics_of_a_new_channel(site: Site, http: httpx.Client) -> None:
 
 
 def test_downloads_of_a_package_in_the_api(site: Site, http: httpx.Client) -> None:
-    """By day, of one version, divided by client family."""
+    """By day, of one version, split by client family."""
     path, today = f"/api/v1/channels/{downloaded_channel(site, http)}/packages/lib/downloads", today_of(site)
     assert {"total": 8, "days": [{"day": format_day(today), "count": 8}], "series": []} == http.get(path).json()
     found = http.get(path, params={"by": "client", "version": "2.0"}).json()

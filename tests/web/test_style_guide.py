@@ -1,4 +1,4 @@
-"""The style guide exists on servers in development only."""
+"""The style guide exists only on development servers."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ TEMPLATES = Path(rendering.__file__).parent / "templates"
 def test_style_guide_exists_in_development_only(
     tmp_path: Path, portal: BlockingPortal, settings: dict[str, str], status: int
 ) -> None:
-    """A URL of this machine is the sign of a server in development."""
+    """A URL of this machine is the sign of a development server."""
     seaway = sites.build(tmp_path, **settings)
     try:
         response = HttpBrowser(seaway, portal, "2001:db8::1").get("/style")

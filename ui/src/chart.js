@@ -1,5 +1,5 @@
 // Replaces the server's SVG charts with uPlot charts. Both show the numbers of the table below them, and the colors are
-// those of the SVG. Choosing a period or another division replaces the section, not the page.
+// those of the SVG. Choosing a period or a split replaces the section, not the page.
 const DAY = 86_400;
 const HEIGHT = 190;
 const UNITS = ["B", "kB", "MB", "GB", "TB"];

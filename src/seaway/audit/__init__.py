@@ -169,7 +169,7 @@ def package_of_file(path: str) -> str | None:
 
 
 def _package_in(entry: NewEntry) -> str | None:
-    """Return the package of the files that an entry is about, by which entries are found."""
+    """Return the package of the files of an entry, for the filter by package."""
     if not entry.event.value.startswith("file."):
         return None
     files = entry.detail.get("sha256")

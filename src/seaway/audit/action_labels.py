@@ -1,4 +1,4 @@
-"""Readable names of the actions in the audit log; the codes stay beside them, for searches and scripts."""
+"""Readable names of the actions in the audit log; the codes are shown beside them, for searches and scripts."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,5 +1,5 @@
 """
-Reading of the audit log, newest first, in pages. Callers must check permissions.
+Read the audit log, newest first, in pages. Callers must check permissions.
 
 Each filter is an index in the order of the pages (`database.tables`), so that the cost of a page does not grow with the
 log. Of several filters, one index finds the entries that the others are applied to.
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """The entries to show: by these; all of them if empty."""
+    """Filters of the log; an empty value does not filter."""
 
     person: str = ""  # a user, or a workflow as the log names it
     action: str = ""  # the value of an `Event`
@@ -94,7 +94,7 @@ def _newest(
 
 
 def _of_file(text: str) -> list[list[ColumnElement[bool]]]:
-    """Return the conditions of entries about only this file or package, and of those about several packages."""
+    """Return the conditions of entries about only this file or package, and of entries about several packages."""
     package = package_of_file(text)
     if package is None:
         inside = or_(*(audit.c.detail.contains(f"{before}{text}-", autoescape=True) for before in ("/", '"')))

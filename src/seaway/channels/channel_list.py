@@ -1,8 +1,8 @@
 """
 List of all channels for site admins: filtered, sorted, in pages.
 
-Size, number of packages and last change are summed over all channels for their orders, which takes a second for
-a hundred thousand channels; the order of names, and the filters, read only what they show or an index.
+Sorting by size, number of packages or last change reads the subdirs of all channels, which takes a second for a hundred
+thousand channels. Sorting by name and the filters read only the shown rows or an index.
 """
 
 from collections.abc import Sequence

@@ -57,7 +57,7 @@ def invite(
 
     with options(context).open_call() as call:
         user = users.invite_user(call, users.UserInvite.parse({"name": name, "email": email, "admin": admin}))
-    show(user, as_json, f"{name} was invited by an email to {user.email}.")
+    show(user, as_json, f"The invitation to {name} was sent to {user.email}.")
 
 
 @app.command("resend-invitation")
@@ -67,7 +67,7 @@ def resend_invitation(context: typer.Context, name: _Name, as_json: JsonOption =
 
     with options(context).open_call() as call:
         users.send_user_invitation(call, name)
-    show(None, as_json, f"The invitation of {name} was sent again.")
+    show(None, as_json, f"The invitation to {name} was sent again.")
 
 
 @app.command()

@@ -438,7 +438,7 @@ package_downloads = _table(
     Index("ix_package_downloads_recent", "channel_id", "recent"),
 )
 
-# Downloads by day, divided by version, by subdir and by client family: `key` is one of them.
+# Downloads by day, split by version, by subdir and by client family: `key` is one of them.
 daily_package_downloads = _table(
     "daily_package_downloads",
     _belongs_to("package_id", "packages.id", primary_key=True),

@@ -76,7 +76,7 @@ def check_new(
     days: int | None,
     rules: KeyPolicy,
 ) -> None:
-    """Return if the caller can create this key; raise one error for all fields that are refused."""
+    """Require that the caller can create this key; raise one error for all fields that are refused."""
     check_all(
         partial(api_keys.require_free_name, tx, _self(tx, by), name),
         partial(_check_channels, tx, by, channel_names),

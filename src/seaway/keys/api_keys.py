@@ -85,7 +85,7 @@ def add(
 
 
 def require_free_name(tx: Tx, user: User, name: str) -> None:
-    """Return if a new key of the user can have this name; raise `NameTaken` otherwise."""
+    """Raise `NameTaken` unless a new key of the user can have this name."""
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise NameTaken(
             f"{name[:60]!a} is not a valid key name.", f"Use 1 to {MAX_NAME} printable characters.", field="name"

@@ -30,7 +30,7 @@ _CURRENT = (
 def claims_of(
     tx: Tx, channel_id: int, package: str, versions: Collection[str] | None = None
 ) -> dict[int, AttestedClaims]:
-    """Return the certificate claims of the files of a package, or of some versions, that are attested, by file id."""
+    """Return the certificate claims of the attested files of a package, or of some of its versions, by file id."""
     claims = _CURRENT.scalar_subquery().label("claims")
     query = _files(channel_id, package).add_columns(files.c.id, claims)
     rows = tx.execute(query if versions is None else query.where(files.c.version.in_(versions)))

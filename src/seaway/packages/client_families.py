@@ -1,4 +1,4 @@
-"""Client families: which kind of program downloads a package, by its User-Agent. Only the family is stored."""
+"""Client families: the kind of program that downloads a package, by its User-Agent. Only the family is stored."""
 
 from enum import Enum
 from functools import lru_cache

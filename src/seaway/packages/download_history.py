@@ -1,4 +1,4 @@
-"""Downloads by day of a package or a channel, divided by version, platform, client or package."""
+"""Downloads by day of a package or a channel, split by version, platform, client or package."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ Count downloads of package files: by file, day and client family, and the sums t
 2. A page that shows months of downloads reads a few rows a day: per package and per channel there is one row a day for
    each version, subdir or client family that was downloaded, however many files there are.
 3. The downloads of a package in the last 30 days are a column, so that the most downloaded packages are found by an
-   index. Counting adds to it; `add_up_recent` takes away the days that are over.
+   index. Counting adds to it; `add_up_recent` removes the days that are over.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ _BATCH_ROWS = 1_000  # rows per statement; SQLite allows 32,766 values
 
 
 class Split(Enum):
-    """What downloads are divided by."""
+    """Property that downloads are split by."""
 
     PACKAGE = "package"
     VERSION = "version"
@@ -46,7 +46,7 @@ class Split(Enum):
 
 
 class DownloadKey(NamedTuple):
-    """What is counted: downloads of a file on a day (days since 1970 UTC) by clients of a family."""
+    """Key of a count: downloads of a file on a day (days since 1970 UTC) by clients of a family."""
 
     file_id: int
     day: int
@@ -55,7 +55,7 @@ class DownloadKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a file is."""
+    """Position of a file: its channel, package, version and subdir."""
 
     channel_id: int
     package_id: int
@@ -123,7 +123,7 @@ def add_up_recent(tx: Tx, today: int) -> bool:
 
 
 def _places(tx: Tx, file_ids: Collection[int]) -> dict[int, _Place]:
-    """Return where the files are that still have a row."""
+    """Return the places of the files that still have a row."""
     query = select(files.c.id, subdirs.c.channel_id, files.c.package_id, files.c.version, subdirs.c.name).join(
         subdirs, subdirs.c.id == files.c.subdir_id
     )
@@ -160,6 +160,6 @@ def _increase(
 
 
 def any_in(tx: Tx, channel_ids: Collection[int]) -> bool:
-    """Return whether a file of these channels was downloaded in the days that are kept."""
+    """Return whether downloads of these channels were counted."""
     found = exists(select(daily_channel_downloads.c.day).where(daily_channel_downloads.c.channel_id.in_(channel_ids)))
     return bool(tx.execute(select(found)).scalar())

@@ -13,8 +13,8 @@ Yank, unyank and delete files: named files, the files of a version, or the files
 5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
 6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
    a file is read.
-7. A yank can be undone: its audit log entries say which files were listed before, and `undo_yank` unyanks exactly
-   those of them that are still yanked by it.
+7. A yank can be undone: its audit log entries say which files were listed before, and `undo_yank` unyanks the
+   files that are still yanked by it.
 8. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
    different now, nothing changes.
 """
@@ -97,7 +97,7 @@ class RemovalResult:
     """
     Result of a change: the changed files, how many already had the state, and the revision of each subdir.
 
-    `yank` is the id of a yank, with which it can be undone; None if no listed file was yanked.
+    `yank` is the id with which a yank can be undone; None if no listed file was yanked.
     """
 
     files: tuple[str, ...]
@@ -195,7 +195,7 @@ def unyank(site: Site, by: Caller, channel: str, subdir: str, file_name: str) ->
 
 
 def undo_yank(site: Site, by: Caller, channel: str, yank: int) -> RemovalResult:
-    """Unyank the files that a yank has yanked, except those that were deleted, unyanked or yanked again since."""
+    """Unyank the files that a yank has yanked, except files that were deleted, unyanked or yanked again since."""
     with site.database.read() as tx:
         access = _access(tx, by, channel, FileAction.UNYANK)
         files_then, reason = _yanked_by(tx, channel, yank)

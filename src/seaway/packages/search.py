@@ -60,7 +60,7 @@ class Sort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PackageQuery:
-    """Which packages to list; an empty value does not filter."""
+    """Text, filters and order of a list of packages; an empty value does not filter."""
 
     text: str = ""
     channel: str = ""

@@ -49,7 +49,7 @@ def bytes_of_packages(tx: Tx) -> int:
 
 
 def bytes_of_documents(tx: Tx) -> int:
-    """Return the bytes of index documents; equal documents count each."""
+    """Return the bytes of index documents; equal documents count separately."""
     return total(tx, documents.c.size)
 
 
@@ -136,7 +136,7 @@ class StorageSample:
 
 
 def sample(tx: Tx, today: int) -> None:
-    """Note the size of each channel, unless it was noted today. Only counters are read, no rows of files."""
+    """Store the size of each channel once for today. Only counters are read, no rows of files."""
     noted = select(daily_storage.c.channel_id).where(
         daily_storage.c.channel_id == channels.c.id, daily_storage.c.day == today
     )

@@ -110,7 +110,7 @@ class Published:
 
     @property
     def outcome(self) -> Literal["published", "replaced", "repeated"]:
-        """What the upload did."""
+        """Outcome of the upload."""
         return "repeated" if self.repeated else "replaced" if self.replaced else "published"
 
 

@@ -68,7 +68,7 @@ class Expire(JobArgs, frozen=True):
 
 
 class SampleUsage(JobArgs, frozen=True):
-    """Note the size of each channel once a day, and add up the downloads of the last 30 days."""
+    """Sample the size of each channel once a day, and add up the downloads of the last 30 days."""
 
     kind: ClassVar = "sample-usage"
 

@@ -26,13 +26,13 @@ async def check(
 
 
 def check_name(accounts: AccountParts, name: str) -> None:
-    """Return if a new user can have this name; raise `NameTaken` otherwise."""
+    """Raise `NameTaken` unless a new user can have this name."""
     with accounts.site.database.read() as tx:
         users.require_free_name(tx, accounts.site.clock.now_ms(), name)
 
 
 def check_address(accounts: AccountParts, address: str, *, any_domain: bool = False) -> None:
-    """Return if the email address is valid and, unless `any_domain`, of a domain that the site accepts."""
+    """Require a valid email address and, unless `any_domain`, a domain that the site accepts."""
     normalized = emails.normalize(address)
     if not any_domain:
         accounts.policy.require_domain(normalized)

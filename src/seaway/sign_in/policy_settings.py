@@ -39,6 +39,6 @@ class AccountPolicy:
         if self.email_domains and domain not in self.email_domains:
             raise NotAllowed(
                 f"Email addresses at {domain} are not accepted here.",
-                "Use one of your organization.",
+                "Use an address of your organization.",
                 field="address",
             )

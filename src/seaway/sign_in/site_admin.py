@@ -55,7 +55,7 @@ def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None) -> int:
 
 
 def require_for(tx: Tx, by: Caller, user: str) -> None:
-    """Return if the caller can change another user's account; raise the refusal otherwise."""
+    """Require that the caller can change another user's account."""
     require_site(by, SiteAction.CHANGE_SITE)
     if by.is_operator:
         return

@@ -248,7 +248,9 @@ def _checked_gate(gate: Gate, value: GateValue) -> GateValue:
         return value
     if isinstance(value, str) and not (gate.is_list or gate.is_switch):
         return gate.check(value) if value else ""
-    raise Malformed(f"{gate.label} ({gate.name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
+    raise Malformed(
+        f"{gate.label} ({gate.name}) has an invalid value.", "Enter at most 20 values, or yes or no for a switch."
+    )
 
 
 def _checked_pins(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:

@@ -49,7 +49,7 @@ class PublisherResult:
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """What the exchange would say to a token."""
+    """Result of all checks of a token."""
 
     checks: Sequence[CheckResult]
     publishers: Sequence[PublisherResult] = ()

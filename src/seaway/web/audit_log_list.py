@@ -41,7 +41,7 @@ Find = Callable[[int | None, int, LogFilter], Sequence[Entry]]
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The part of the log that a request asks for."""
+    """Filters and position of a page of the log, from the URL."""
 
     where: LogFilter
     before: int | None
@@ -55,7 +55,7 @@ class LogQuery:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """A page of the log: its entries, and what leads to the other pages."""
+    """A page of the log: its entries, and the position of the next page."""
 
     query: LogQuery
     entries: Sequence[Entry]

@@ -1,4 +1,4 @@
-"""Statistics page of a channel: its contents, downloads and growth. Whoever can read the channel sees it."""
+"""Statistics page of a channel: its contents, downloads and growth. All readers of the channel can see it."""
 
 from starlette.requests import Request
 from starlette.responses import Response

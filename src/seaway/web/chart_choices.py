@@ -1,4 +1,4 @@
-"""The choices of a chart page, in its URL: the period, and what downloads are divided by."""
+"""The choices of a chart page, in its URL: the period, and the split of downloads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def period_of(request: Request) -> int:
 
 
 def split_of(request: Request, splits: Sequence[Split]) -> Split | None:
-    """Return what downloads are divided by, or None."""
+    """Return the chosen split of downloads, or None."""
     value = request.query_params.get("by", "")
     return next((split for split in splits if split.value == value), None)
 
@@ -54,7 +54,7 @@ def period_choices(path: str, kept: Mapping[str, str], days: int, split: Split |
 def split_choices(
     path: str, kept: Mapping[str, str], splits: Sequence[Split], days: int, split: Split | None
 ) -> list[Choice]:
-    """Return a link for each way to divide downloads; `kept` are query parameters of the page."""
+    """Return a link for each split of downloads; `kept` are query parameters of the page."""
     return [
         Choice(_NAMES[other], _url(path, {**kept, **query_of(days, other)}), other is split)
         for other in (None, *splits)

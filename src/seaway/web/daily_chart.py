@@ -3,8 +3,8 @@ Charts of numbers per day, drawn on the server as SVG for browsers without scrip
 
 Where scripts run, uPlot draws the same numbers from the table below the chart (`ui/src/chart.js`).
 
-Rows and titles of days are written here, not in the template, which takes 40 ms for those of a year. They contain only
-dates and numbers.
+Rows and titles of days are written here, not in the template, which takes 40 ms for a year. They contain only dates and
+numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,7 +123,7 @@ class StorageChart:
 
 
 def draw_downloads(history: DownloadHistory) -> DownloadChart:
-    """Draw downloads by day, each bar divided by the series of the history and the rest."""
+    """Draw downloads by day, each bar split into the series of the history and the rest."""
     first = history.today - history.days + 1
     step = WIDTH / history.days
     highest = max(history.by_day.values(), default=0)

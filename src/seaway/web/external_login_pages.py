@@ -132,7 +132,7 @@ async def unlink(request: Request, call: RequestContext) -> Response:
     except SeawayError as error:
         return await _identities_page(request, call, error)
     title = call.parts.external_login.providers.title_of(unlinked.provider)
-    sentence = f"Your {title} account {unlinked.login} was unlinked. It no longer signs in."
+    sentence = f"Your {title} account {unlinked.login} was unlinked. You can no longer sign in with it."
     return redirect_with_message(request, _IDENTITIES, sentence)
 
 

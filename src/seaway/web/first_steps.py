@@ -12,7 +12,7 @@ from seaway.web.install_lines import Command
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the user and the other members of the user's channels have done, the channels in their order on the page."""
+    """Progress of the user and the other members of the user's channels; the channels are in the order of the page."""
 
     channels: Sequence[tuple[Channel, Role]]
     newest: RecentFile | None

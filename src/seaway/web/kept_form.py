@@ -1,9 +1,9 @@
 """
-Forms that were refused for a reason that their fields cannot cure: kept on a page, and sent again from there.
+Keep a form that was refused for a reason outside its fields on a page, which sends it again.
 
 The session had ended, the user had signed in again, or a recent confirmation was required.
 
-1. Only a form that a page of this site sent is kept, so that another site cannot have a user send its form.
+1. Only a form that a page of this site sent is kept, so that another site cannot make a user send its form.
 2. The browser sends a kept form to its own URL with the CSRF token of the current session, so everything is checked
    again.
 3. It is sent without another click only if the user who saw it is the one who is signed in now.
@@ -118,7 +118,7 @@ def _is_kept(request: Request, error: Exception, by: Caller) -> bool:
 def _show(request: Request, kept: KeptForm, status: int, user: Caller | None, *, is_repeated: bool = False) -> Response:
     problem: SeawayError | None = None
     if is_repeated:
-        problem = BadCredential("You are not signed in yet.", "Sign in in the other tab, then continue here.")
+        problem = BadCredential("You are not signed in yet.", "Use the other tab to sign in, then continue here.")
     shown = kept if user is None else KeptForm(kept.action, kept.fields, user.name, kept.had_file)
     values: dict[str, Any] = {"kept": shown, "user": "" if user is None else user.name}
     return page(request, "kept_form.html", status=status, for_anyone=True, problem=problem, **values)

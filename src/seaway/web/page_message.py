@@ -1,7 +1,7 @@
 """
 Message that reports an action on the page that follows it.
 
-1. The message is in a cookie, signed with the CSRF token of the session or of the form mark, so that nobody else can
+1. The message is in a cookie, signed with the CSRF token of the session or of the form mark, so that no other site can
    choose its text or what its Undo button does.
 2. It is shown once: the page that shows it deletes the cookie.
 """

@@ -1,7 +1,7 @@
 """
 The style guide: every component in both themes, for the review of pictures.
 
-The page exists only on a server whose site URL is http on this machine, which is a server in development.
+The page exists only on a server whose site URL is http on this machine, which is a development server.
 """
 
 from types import SimpleNamespace

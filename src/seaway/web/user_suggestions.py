@@ -19,7 +19,7 @@ _MAX_GROUPS = 5
 
 @for_user
 async def options(request: Request, call: RequestContext) -> Response:
-    """Return users and groups whose names start with the typed text; none over the rate limit: typing can continue."""
+    """Return users and groups whose names start with the typed text; none over the rate limit, so that typing can continue."""
     require_site(call.by, SiteAction.FIND_USERS)
     prefix = request.query_params.get("q", "").strip().lower()[:40]
     find = partial(_find, call, prefix, with_groups=request.query_params.get("groups") == "1")

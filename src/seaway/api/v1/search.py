@@ -26,7 +26,7 @@ SearchText = Annotated[
 OfChannel = Annotated[str, Query(description="Only in this channel.", max_length=128)]
 OfSubdir = Annotated[str, Query(description="Only with files for this platform.", max_length=32, examples=["noarch"])]
 OfLicense = Annotated[str, Query(description="Only with exactly this license.", max_length=500, examples=["MIT"])]
-InOrder = Annotated[Sort, Query(description="`downloads` are those of the last 30 days; `updated` is newest first.")]
+InOrder = Annotated[Sort, Query(description="`downloads` counts the last 30 days; `updated` is newest first.")]
 
 
 class SearchResult(ResponseBody):

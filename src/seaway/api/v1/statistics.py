@@ -21,10 +21,10 @@ Days = Annotated[int, Query(description="Number of days, including today.", ge=1
 OfVersion = Annotated[str | None, Query(description="Only downloads of this version.", max_length=64)]
 _CLIENTS = "Client families are rattler (also pixi), conda, mamba (also micromamba), browser and other."
 SplitOfPackage = Annotated[
-    Literal["version", "subdir", "client"] | None, Query(description=f"What to divide the downloads by. {_CLIENTS}")
+    Literal["version", "subdir", "client"] | None, Query(description=f"Split the downloads by this. {_CLIENTS}")
 ]
 SplitOfChannel = Annotated[
-    Literal["package", "subdir", "client"] | None, Query(description=f"What to divide the downloads by. {_CLIENTS}")
+    Literal["package", "subdir", "client"] | None, Query(description=f"Split the downloads by this. {_CLIENTS}")
 ]
 
 
@@ -49,7 +49,7 @@ class Downloads(ResponseBody):
     total: int = Field(description="Downloads in these days.")
     days: list[DailyDownloads] = Field(description="Days with downloads.")
     series: list[DownloadSeries] = Field(
-        description="The downloads divided by `by`, at most six series, largest first; empty without `by`."
+        description="The downloads split by `by`, at most six series, largest first; empty without `by`."
     )
 
 

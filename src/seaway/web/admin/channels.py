@@ -135,7 +135,7 @@ def _confirmation(request: Request, tx: Tx) -> Mapping[str, Confirmation]:
     reuse = (
         f"Only {channel.owner} can use the name {name} within a year."
         if channel.allows_overwrite
-        else f"Nobody can use the name {name} for a year, because the channel never overwrites files."
+        else f"The name {name} cannot be used for a year, because the channel never overwrites files."
     )
     return {
         "confirmation": Confirmation(

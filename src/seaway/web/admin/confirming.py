@@ -1,5 +1,5 @@
 """
-Confirmation of actions that hurt: a page that says what will happen, with the button that does it.
+Confirmation of dangerous actions on a page that lists the effects and has the button.
 
 The page is shown with GET, so that it works without JavaScript and a reload does no harm; its form posts to the same path.
 """
@@ -14,7 +14,7 @@ from seaway.web.formats import size
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a confirmation page says and sends."""
+    """Content of a confirmation page."""
 
     question: str
     effects: Sequence[str]  # whole sentences, with counts
@@ -28,7 +28,7 @@ class Confirmation:
 
 
 def quota_confirmation(typed: str, used: int, what: str, action: str, back: str) -> Confirmation | None:
-    """Return what to confirm if a quota is below the use; None for any other, and for one that is not a size."""
+    """Return the confirmation of a quota below the use; None for any other quota, and for an invalid one."""
     try:
         quota = parse_quota(typed).quota
     except SeawayError:
@@ -38,9 +38,9 @@ def quota_confirmation(typed: str, used: int, what: str, action: str, back: str)
     return Confirmation(
         question=f"Set a quota of {size(quota)}, below the current use?",
         effects=[
-            f"{what[:1].upper()}{what[1:]} hold {size(used)}, {size(used - quota)} more than the new quota.",
+            f"Storage used by {what}: {size(used)}, {size(used - quota)} more than the new quota.",
             "Existing files stay and can be downloaded.",
-            f"Uploads are refused until {what} hold less than the quota.",
+            "Uploads are refused until less than the quota is used.",
         ],
         button="Set quota",
         back=back,

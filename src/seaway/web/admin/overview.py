@@ -34,7 +34,7 @@ _OVERDUE_MS = 15 * MINUTE_MS  # a waiting job that is due for longer means that 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something an admin should look at, with the page that shows it; the worst are first."""
+    """A problem that an admin should look at, with the page that shows it."""
 
     text: str
     path: str

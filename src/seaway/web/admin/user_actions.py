@@ -1,4 +1,4 @@
-"""Actions of site admins on an account: what they do, what is told before they are confirmed, and the message afterwards."""
+"""Actions of site admins on an account, their effects, which the confirmation shows, and the message afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from seaway.users.users import User
 
 @dataclass(frozen=True, slots=True)
 class UserFacts:
-    """What a site admin sees of an account."""
+    """Facts about an account that a site admin sees."""
 
     user: User
     emails: Sequence[Email]
@@ -46,7 +46,7 @@ class UserFacts:
 
 @dataclass(frozen=True, slots=True)
 class UserAction:
-    """An action on an account; one with effects to tell is confirmed on a page of its own."""
+    """An action on an account; an action with effects is confirmed on a page."""
 
     work: Callable[[RequestContext, str, Form], object]
     message: str  # `{}` stands for the name
@@ -60,7 +60,7 @@ class UserAction:
 
 
 def facts_of(name: str, call: RequestContext, tx: Tx) -> UserFacts:
-    """Return what a site admin sees of an account."""
+    """Return the facts about an account that a site admin sees."""
     user, now_ms = users.get(tx, name), call.now_ms
     joined = channels.with_role_of(tx, user.id)
     keys = api_keys.all_keys(tx, user.id)
@@ -135,7 +135,7 @@ def _effects_of_reset(facts: UserFacts) -> list[str]:
         *_those(factors.passkeys, "passkey", "removed in 72 hours"),
         *_those(factors.recovery_codes, "recovery code", "removed in 72 hours"),
         *_those(verified, "verified email address", "notified now", "verified email addresses"),
-        "The user can cancel this while able to sign in. When it happens, every browser is signed out.",
+        "The user can sign in and cancel this. The removal signs out every browser.",
         f"To remove them immediately, the operator runs seaway user reset-2fa {facts.user.name}.",
     ]
 
@@ -149,7 +149,7 @@ def _effects_of_deleting(facts: UserFacts) -> list[str]:
         *_those(len(facts.joined), "membership", "removed"),
         f"Files that {name} uploaded stay, with the name.",
         *_stay(facts.publishers, "trusted publisher", f" that {name} added"),
-        f"Nobody can use the name {name} for a year.",
+        f"The name {name} cannot be used for a year.",
         "This cannot be undone. To keep the account, disable it instead.",
     ]
 

@@ -83,7 +83,7 @@ async def invite(request: Request, call: RequestContext) -> Response:
         values = {"name": name, "email": address, "admin": form.is_set("admin")}
         users_api.invite_user(call, UserInvite.parse(values))
 
-    message = f"{name} was invited. The email to {address} expires in a week."
+    message = f"{name} was invited. The link in the email to {address} expires in a week."
     return await change(
         request, call, "invite", partial(_typed, form), work, then=f"/admin/users/{name}", message=message
     )

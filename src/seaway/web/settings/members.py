@@ -103,7 +103,7 @@ def _add(channel: str, form: Form, call: RequestContext) -> Message:
 def _invite(channel: str, address: str, role: RoleUpdate, call: RequestContext) -> Message:
     given = InvitationCreate.parse({"address": address, "role": role.role})
     sent = invitations_api.send_invitation(call, channel, given)
-    return Message(f"An invitation was sent to {sent.address}. They become a {role.role} when they accept it.")
+    return Message(f"An invitation to become a {role.role} was sent to {sent.address}.")
 
 
 def _add_member(channel: str, form: Form, role: RoleUpdate, call: RequestContext) -> Message:
@@ -184,7 +184,7 @@ def _withdraw(channel: str, form: Form, call: RequestContext) -> Message:
     with call.read() as tx:
         address = invitations.get(tx, call.by, channel, invitation).address
     invitations_api.withdraw_invitation(call, channel, invitation)
-    return Message(f"The invitation of {address} was withdrawn. Its link no longer works.")
+    return Message(f"The invitation to {address} was withdrawn. Its link no longer works.")
 
 
 def _resend(channel: str, form: Form, call: RequestContext) -> Message:

@@ -83,7 +83,7 @@ def _offer(form: Form, context: SettingsContext) -> Transfer:
 
 
 def _offered(offered: Transfer) -> str:
-    return f"{offered.channel} was offered to {offered.to_user}, who becomes the owner by accepting."
+    return f"{offered.channel} was offered to {offered.to_user}. Accepting makes {offered.to_user} the owner."
 
 
 def _cancel(context: SettingsContext) -> Transfer:

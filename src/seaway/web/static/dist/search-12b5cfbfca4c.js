@@ -1,5 +1,5 @@
-// Lists that are fetched again while the user types or chooses a filter: what is going on is shown next to the number of
-// results. page.js marks the list as busy.
+// Lists that are fetched again while the user types or chooses a filter. Loading and failures are shown next to the number
+// of results; page.js marks the list as busy.
 const form = document.querySelector("[data-live]");
 
 // Parameters without a value are the default; they would only make URLs longer.
@@ -15,7 +15,7 @@ function say(text) {
   if (line) line.textContent = text;
 }
 
-// The old rows stay dimmed, so that nobody takes them for the new ones.
+// The old rows stay dimmed, to show that they are not the new ones.
 function fail(text) {
   form.setAttribute("data-failed", "");
   say(text);

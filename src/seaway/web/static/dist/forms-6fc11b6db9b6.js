@@ -1,10 +1,11 @@
-// Forms that apply at once, lists that are filtered while typing, and fields that suggest people. All of them work without.
+// Forms that apply at once, lists that are filtered while typing, and fields that suggest people. They work without
+// scripts, too.
 
-// A choice is saved when it is changed.
+// A changed choice is sent at once.
 document.addEventListener("change", (event) => {
   if (event.target instanceof HTMLSelectElement && event.target.matches("[data-send-on-change]")) event.target.form.requestSubmit();
 });
-// A reload, and going back, would show the choice that was not saved.
+// After a reload, and after going back, browsers show the last choice instead of the saved one.
 for (const select of document.querySelectorAll("select[data-send-on-change]")) {
   select.value = [...select.options].find((option) => option.defaultSelected)?.value ?? select.value;
 }

@@ -66,7 +66,7 @@ function finish(size) {
   return Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-/** Yield the bytes of the file, in one buffer where the browser supports it: with new ones, it holds up to 180 MB of them. */
+/** Yield the bytes of the file, in one buffer where the browser supports it: new buffers would take up to 180 MB. */
 async function* chunksOf(file) {
   const stream = file.stream();
   try {
