@@ -25,6 +25,7 @@ from seaway.sign_in import sessions
 from seaway.web import assets, formats, page_message
 from seaway.web.markdown import first_sentence, unmasked
 from seaway.web.page_message import Message, Undo
+from seaway.web.template_cache import TemplateCache
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -159,8 +160,10 @@ _UNITS = (
     (MINUTE_MS, MINUTE_MS, "minute"),
 )
 
+_FOLDER = Path(__file__).parent / "templates"
 _templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(_FOLDER),
+    bytecode_cache=TemplateCache(_FOLDER),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
     trim_blocks=True,
