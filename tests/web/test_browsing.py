@@ -385,7 +385,7 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
         def notice_after(action: str, **selection: Any) -> str:
             response = browser.post(f"{package}/{action}", data=confirmation_fields(action, **selection))
             found = re.search(
-                r'class="message good" role="status".*?<p>([^<]+)',
+                r'class="message(?: good)?" role="status".*?<p>([^<]+)',
                 shown(browser, response.headers["location"]),
                 re.DOTALL,
             )

@@ -377,7 +377,7 @@ def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner
     assert 303 == undo(owner).status_code
     assert f"The group {crew} was removed from {channel}." in owner.get(page).text
     owner.on(page, "", who=f"new-{next(_numbers)}@example.com", role="viewer")
-    assert "An invitation was sent to new-" in owner.get(page).text
+    assert "An invitation to become a viewer was sent to new-" in owner.get(page).text
 
 
 def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, channel: str) -> None:

@@ -25,7 +25,7 @@ from seaway.packages import removal, versions
 from seaway.packages.removal import ChosenFile, FileAction, RemovalResult, Selection
 from seaway.packages.versions import VersionLine
 from seaway.web.channel_pages import read_for_caller
-from seaway.web.page_message import Undo
+from seaway.web.page_message import Message, Undo
 from seaway.web.rendering import page, redirect_with_message
 
 _LISTED = 200
@@ -93,9 +93,8 @@ async def change(request: Request) -> Response:
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)
-    return redirect_with_message(
-        request, await _next_page(request, act, selection), _message(act, selection, changed), _undo(request, changed)
-    )
+    message = Message(_text(act, selection, changed), _undo(request, changed), is_change=bool(changed.files))
+    return redirect_with_message(request, await _next_page(request, act, selection), message)
 
 
 async def undo_yank(request: Request) -> Response:
@@ -125,7 +124,7 @@ def allowed(
     }
 
 
-def _message(act: FileAction, selection: Selection, changed: RemovalResult) -> str:
+def _text(act: FileAction, selection: Selection, changed: RemovalResult) -> str:
     """Return a sentence that names what was changed."""
     participle, count = _PARTICIPLES[act], len(changed.files)
     if count == 0:

@@ -11,21 +11,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 import msgspec
 
 _MAX_TEXT = 400
 _MAX_COOKIE = 3_500  # browsers keep cookies of up to 4,096 bytes
-
-
-class MessageKind(Enum):
-    """Looks of a message."""
-
-    GOOD = "good"
-    PLAIN = "plain"
-    WARN = "warn"
-    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +33,16 @@ class Message:
 
     text: str
     undo: Undo | None = None
-    kind: MessageKind = MessageKind.GOOD
+    is_change: bool = True  # False: nothing had to be changed
 
 
 def signed(message: Message, key: str) -> str:
     """Return the value of the cookie; without the Undo button if it would be too large for a cookie."""
-    shown = Message(message.text[:_MAX_TEXT], message.undo, message.kind)
+    shown = Message(message.text[:_MAX_TEXT], message.undo, message.is_change)
     value = _sign(msgspec.json.encode(shown), key)
     if len(value) <= _MAX_COOKIE or message.undo is None:
         return value
-    return _sign(msgspec.json.encode(Message(shown.text, None, shown.kind)), key)
+    return _sign(msgspec.json.encode(Message(shown.text, None, shown.is_change)), key)
 
 
 def verified(value: str, key: str) -> Message | None:

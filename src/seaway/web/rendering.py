@@ -24,7 +24,7 @@ from seaway.http.site_url import site_url_of
 from seaway.sign_in import sessions
 from seaway.web import assets, formats, page_message
 from seaway.web.markdown import first_sentence, unmasked
-from seaway.web.page_message import Message, Undo
+from seaway.web.page_message import Message
 from seaway.web.template_cache import TemplateCache
 
 POLICY = (
@@ -83,7 +83,7 @@ def redirect(path: str) -> Response:
 
 
 def redirect_with_message(
-    request: Request, path: str, text: str, undo: Undo | None = None, *, session: str | None = None
+    request: Request, path: str, message: str | Message, *, session: str | None = None
 ) -> Response:
     """
     Redirect with GET (303) and report the action in a sentence on the next page.
@@ -91,7 +91,8 @@ def redirect_with_message(
     `session` is the new secret of the session if the action changed it, "" if the action ended it.
     """
     response = redirect(path)
-    value = page_message.signed(Message(text, undo), _message_key(request, session))
+    reported = Message(message) if isinstance(message, str) else message
+    value = page_message.signed(reported, _message_key(request, session))
     caller.cookies_of(request).keep_message(response, value)
     _keep_new_mark(request, response)
     return response

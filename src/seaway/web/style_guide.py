@@ -16,7 +16,7 @@ from seaway.errors import NotFound
 from seaway.http import caller
 from seaway.http.parts import RequestParts, parts_of
 from seaway.urls import is_loopback
-from seaway.web.page_message import Message, MessageKind, Undo
+from seaway.web.page_message import Message, Undo
 from seaway.web.rendering import page
 
 _LONG_NAME = "inverse-kinematics-of-arms-with-seven-or-more-revolute-joint"
@@ -46,9 +46,7 @@ def is_in_development(parts: RequestParts) -> bool:
 def _samples(now_ms: int) -> dict[str, Any]:
     messages = [
         Message("gripper-2.0-h1_0.conda was yanked. Solvers no longer choose it.", Undo("/style")),
-        Message("Nothing changed.", kind=MessageKind.PLAIN),
-        Message("hopper was added. The email could not be sent.", kind=MessageKind.WARN),
-        Message(f"{_LONG_NAME} was not deleted: another file depends on it.", kind=MessageKind.BAD),
+        Message("Nothing changed.", is_change=False),
     ]
     commands = [
         SimpleNamespace(tool=tool, text=f"{tool} install -c http://localhost:8000/robots gripper", note="")

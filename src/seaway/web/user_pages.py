@@ -72,9 +72,7 @@ async def submit(
     except SeawayError as error:
         found = await to_thread.run_sync(read_values)
         return show_refusal(request, template, error, **{**found, **typed})
-    reported = message(result) if callable(message) else message
-    text, undo = (reported, None) if isinstance(reported, str) else (reported.text, reported.undo)
-    return redirect_with_message(request, then, text, undo)
+    return redirect_with_message(request, then, message(result) if callable(message) else message)
 
 
 def show_refusal(
