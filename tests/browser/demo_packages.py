@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from seaway.clock import DAY_MS
 from seaway.database.tables import daily_storage, files, packages
@@ -133,6 +133,7 @@ def add_year_of_storage(seaway: Seaway) -> None:
     """Add daily sizes of every channel that grow to its size today."""
     today = seaway.site.clock.now_ms() // DAY_MS
     with seaway.site.database.write_site() as tx:
+        tx.execute(delete(daily_storage))  # a task may have sampled the channels when they were empty
         storage_usage.sample(tx, today)
         rows = tx.execute(select(daily_storage)).mappings().all()
         past = [

@@ -90,7 +90,7 @@ def test_unknown_user_keeps_the_input_and_an_address_is_invited(page: Page, chan
     expect(page.get_by_label("Role", exact=True)).to_have_value("viewer")
     picker.fill("someone@example.com")
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_text("An invitation was sent to someone@example.com.")).to_be_visible()
+    expect(page.get_by_text("An invitation to become a viewer was sent to someone@example.com.")).to_be_visible()
     page.get_by_role("button", name="Withdraw the invitation to someone@example.com").click()
     expect(page.get_by_text("The invitation to someone@example.com was withdrawn.")).to_be_visible()
 
