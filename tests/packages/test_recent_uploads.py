@@ -45,4 +45,4 @@ async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway
         (upload.package, upload.version, upload.summary) for upload in newest
     ]
     assert [file.file_name for file in feed] == ["a-2.0-h1_0.conda", "b-1.0-h1_0.conda"]
-    assert len(statements) == 5
+    assert len(statements) == 6

@@ -9,10 +9,10 @@ from jinja2 import Environment, FileSystemLoader
 from seaway.web.template_cache import TemplateCache
 
 
-def rendered(folder: Path, *, is_written: bool = True) -> str:
+def rendered(folder: Path, *, is_written: bool = True, compiler: str = "one", escapes: bool = True) -> str:
     """Render the template in a new environment, as a new process does."""
-    cache = TemplateCache(folder, is_written=is_written)
-    environment = Environment(loader=FileSystemLoader(folder), bytecode_cache=cache, autoescape=True)
+    cache = TemplateCache(folder, is_written=is_written, compiler=compiler)
+    environment = Environment(loader=FileSystemLoader(folder), bytecode_cache=cache, autoescape=escapes)
     return environment.get_template("page.html").render(name="<b>")
 
 
@@ -36,11 +36,20 @@ def test_compiled_template_is_read_until_its_source_changes(folder: Path) -> Non
     assert "Bye &lt;b&gt;" == rendered(folder)
 
 
-def test_garbage_in_the_cache_is_replaced(folder: Path) -> None:
+def test_result_of_other_options_is_not_used(folder: Path) -> None:
+    assert "Hello <b>" == rendered(folder, compiler="without escaping", escapes=False)
+    assert "Hello &lt;b&gt;" == rendered(folder)
+
+
+@pytest.mark.parametrize("length", [0, 5, 20, 60, -1])
+def test_damaged_file_in_the_cache_is_replaced(folder: Path, length: int) -> None:
     rendered(folder)
     (file,) = compiled(folder)
-    file.write_bytes(b"garbage")
-    assert "Hello &lt;b&gt;" == rendered(folder)
+    whole = file.read_bytes()
+    for content in (whole[:length], b"garbage"[:length]):
+        file.write_bytes(content)
+        assert "Hello &lt;b&gt;" == rendered(folder)
+        assert whole == file.read_bytes()
 
 
 def test_pages_render_if_nothing_can_be_kept(folder: Path) -> None:

@@ -8,7 +8,7 @@ number of files in a channel.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import func, select, tuple_, union_all
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
@@ -69,18 +69,16 @@ def last_changes(tx: Tx, channel_ids: Collection[int]) -> dict[int, int]:
 def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
     changed = _changed_subdirs(tx, names)
     pairs = _changed_names(tx, changed, limit)
+    package_ids = _package_ids(tx, {(changed[subdir_id][0], name) for subdir_id, name in pairs})
     query = (
         select(
             packages.c.name, files.c.subdir_id, files.c.file_name, files.c.size, files.c.sha256, files.c.indexed_at,
             files.c.uploaded_as, files.c.id,
         )
         .join(packages, packages.c.id == files.c.package_id)
-        .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(
             files.c.subdir_id.in_({subdir_id for subdir_id, _ in pairs}),
-            packages.c.channel_id == subdirs.c.channel_id,
-            packages.c.channel_id.in_({changed[subdir_id][0] for subdir_id, _ in pairs}),
-            packages.c.name.in_({name for _, name in pairs}),
+            files.c.package_id.in_(package_ids),
             files.c.state == FileState.LISTED.value,
         )
         .order_by(files.c.indexed_at.desc(), files.c.id.desc())
@@ -117,6 +115,12 @@ def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple
         for subdir_id in subdir_ids
     ]
     return {(row.subdir_id, row.name) for row in tx.execute(union_all(*parts))}
+
+
+def _package_ids(tx: Tx, pairs: Collection[tuple[int, str]]) -> list[int]:
+    """Return the ids of packages, given by channel and name, so that an index finds their files."""
+    found = select(packages.c.id).where(tuple_(packages.c.channel_id, packages.c.name).in_(pairs))
+    return list(tx.execute(found).scalars())
 
 
 def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, About]:
