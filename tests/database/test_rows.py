@@ -97,8 +97,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "arrivals": lambda at: recent_uploads.files_of(at.tx, at.channel, "robots", 5),
     "usage": lambda at: [
         *storage_usage.by_channel(at.tx, limit=5),
-        storage_usage.of_packages(at.tx),
-        storage_usage.of_documents(at.tx),
+        storage_usage.of_site(at.tx, 0),
     ],
     "downloads": lambda at: [
         download_history.of_package(at.tx, at.channel, "talos", today=at.today, days=30, split=Split.VERSION),

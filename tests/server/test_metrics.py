@@ -281,15 +281,6 @@ def collected(state_gauges: DatabaseGauges) -> dict[str, float]:
     return {family.name: sum(sample.value for sample in family.samples) for family in state_gauges.collect()}
 
 
-def test_expensive_gauges_are_not_computed_at_each_scrape(counted: Seaway, clock: ManualClock) -> None:
-    """Of three scrapes, only the first adds up the store."""
-    database: Any = CountingDatabase(counted)
-    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT)
-    seen = [collected(state_gauges) for _ in range(3)]
-    assert 4 == database.reads
-    assert {"seaway_stored_bytes", "seaway_jobs"} <= set.intersection(*map(set, seen))
-
-
 @pytest.mark.parametrize("error", [Unavailable("away"), ValueError("of a library")])
 def test_unavailable_database_is_shown_as_down(counted: Seaway, clock: ManualClock, error: Exception) -> None:
     """The scrape shows only that the database is down, and all gauges when it is back."""

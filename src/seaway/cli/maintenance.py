@@ -127,13 +127,13 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
         with seaway.site.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.site.blobs)
             audit.write(tx, seaway.site.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
-            named = storage_usage.of_packages(tx).blobs + storage_usage.of_documents(tx).blobs
+            usage = storage_usage.count(tx, seaway.site.clock.now_ms())
         stored = sum(1 for _ in seaway.site.blobs.list(keys.BLOBS))
     sentence = (
-        f"The database and the store are now paired. The store has {counted(stored, 'blob')}, and the database names {named:,}; "
+        f"The database and the store are now paired. The store has {counted(stored, 'blob')}, and the database names {usage.blobs:,}; "
         "sweeps delete the others when they are older than a day. Run `seaway check` now."
     )
-    show({"before": before, "stored_blobs": stored, "named_blobs": named}, as_json, sentence)
+    show({"before": before, "stored_blobs": stored, "named_blobs": usage.blobs}, as_json, sentence)
 
 
 def migrate(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow, total
@@ -45,19 +45,6 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE
 def count_files(tx: Tx, channel_id: int) -> int:
     """Return the number of files that solvers see in a channel."""
     return total(tx, subdirs.c.record_count, subdirs.c.channel_id == channel_id)
-
-
-def count_all_packages(tx: Tx) -> int:
-    """Return the number of packages in all channels that have a file."""
-    listed = (
-        select(subdirs.c.channel_id, shards.c.name)
-        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(shards.c.sha256.is_not(None))
-        .distinct()
-        .subquery()
-    )
-    found: int = tx.execute(select(func.count()).select_from(listed)).scalar_one()
-    return found
 
 
 def _summary(name: str, rows: Sequence[AnyRow]) -> PackageSummary:

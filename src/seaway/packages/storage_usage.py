@@ -1,17 +1,27 @@
-"""Storage usage, computed from rows: listing a bucket of millions of blobs would take too long."""
+"""
+Storage usage, computed from rows: listing a bucket of millions of blobs would take too long.
+
+The usage of the whole site reads every row of a file, because content that several rows name counts once. A job notes it
+every hour, and a large site shows what was noted.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.clock import DAY_MS
+from seaway.database import site_values
 from seaway.database.engine import Tx
 from seaway.database.rows import total
 from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.search_terms import search_terms
+
+_SITE_USAGE_KEY = "site_usage"
+_COUNTED_FILES = 10_000  # of a site whose usage is counted at each request
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +32,54 @@ class BlobUsage:
     size: int
 
 
-def of_packages(tx: Tx) -> BlobUsage:
-    """Return the usage of package files that can be downloaded."""
-    return _usage(tx, files, files.c.state != FileState.DELETED.value)
+@dataclass(frozen=True, slots=True)
+class SiteUsage:
+    """Usage of the whole site at a time."""
+
+    at_ms: int
+    packages: BlobUsage  # package files that can be downloaded
+    documents: BlobUsage  # whole index documents
+    named_bytes: int  # of package files; content that several channels contain counts in each
+    package_count: int
+
+    @property
+    def blobs(self) -> int:
+        """Number of blobs of package files and documents."""
+        return self.packages.blobs + self.documents.blobs
+
+    @property
+    def size(self) -> int:
+        """Bytes of package files and documents."""
+        return self.packages.size + self.documents.size
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes saved because equal content is stored once."""
+        return self.named_bytes - self.packages.size
 
 
-def of_documents(tx: Tx) -> BlobUsage:
-    """Return the usage of whole index documents."""
-    return _usage(tx, documents, true())
+def of_site(tx: Tx, now_ms: int, *, counted_files: int = _COUNTED_FILES) -> SiteUsage:
+    """Return the usage of the site: of a small one now, of a large one when it was last noted."""
+    noted = site_values.get(tx, _SITE_USAGE_KEY)
+    if noted is None or total(tx, subdirs.c.record_count) <= counted_files:
+        return count(tx, now_ms)
+    return msgspec.json.decode(noted, type=SiteUsage)
+
+
+def note(tx: Tx, usage: SiteUsage) -> None:
+    """Store the usage of the site for `of_site`."""
+    site_values.put(tx, _SITE_USAGE_KEY, msgspec.json.encode(usage))
+
+
+def count(tx: Tx, now_ms: int) -> SiteUsage:
+    """Return the usage of the site now; reads every row of a file."""
+    return SiteUsage(
+        at_ms=now_ms,
+        packages=_usage(tx, files, files.c.state != FileState.DELETED.value),
+        documents=_usage(tx, documents, true()),
+        named_bytes=total(tx, subdirs.c.size),
+        package_count=_package_count(tx),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +91,6 @@ class ChannelUsage:
     size: int
     documents: int
     documents_size: int
-
-
-def bytes_of_packages(tx: Tx) -> int:
-    """Return the bytes of package files; content in several channels counts in each."""
-    return total(tx, subdirs.c.size)
-
-
-def bytes_of_documents(tx: Tx) -> int:
-    """Return the bytes of index documents; equal documents count separately."""
-    return total(tx, documents.c.size)
 
 
 class UsageOrder(Enum):
@@ -169,5 +209,18 @@ def samples(tx: Tx, channel_id: int, *, today: int, days: int) -> list[StorageSa
 
 def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> BlobUsage:
     distinct = select(func.max(table.c.size).label("size")).where(condition).group_by(table.c.sha256).subquery()
-    count, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
-    return BlobUsage(count, int(size))
+    blobs, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
+    return BlobUsage(blobs, int(size))
+
+
+def _package_count(tx: Tx) -> int:
+    """Return the number of packages in all channels that have a file."""
+    listed = (
+        select(subdirs.c.channel_id, shards.c.name)
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(shards.c.sha256.is_not(None))
+        .distinct()
+        .subquery()
+    )
+    found: int = tx.execute(select(func.count()).select_from(listed)).scalar_one()
+    return found

@@ -1,16 +1,12 @@
 """
 Gauges, collected at each scrape: the state in the database, and the resources of the processes.
 
-1. If the database is unreachable or hangs, a scrape lacks its gauges and waits a limited time; all else is unaffected.
-2. Expensive queries run at most every 30 seconds, and rarely enough to take at most 1 % of the time.
+If the database is unreachable or hangs, a scrape lacks its gauges and waits a limited time; all else is unaffected.
 """
 
 import platform
-import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 from prometheus_client import Metric, ProcessCollector
@@ -23,26 +19,23 @@ from seaway.database.engine import Database
 from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
 from seaway.packages import damaged_blobs, storage_usage
-from seaway.packages.storage_usage import BlobUsage
+from seaway.packages.storage_usage import SiteUsage
 from seaway.single_flight import SingleFlight
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
 TIMEOUT_SECONDS = 3.0  # Prometheus itself waits for ten
-_USAGE_PERIOD_SECONDS = 30.0
-_PAUSE_FACTOR = 100
 
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """Result of the cheap queries."""
+    """State at one time."""
 
     jobs: Mapping[str, int]
     overdue_ms: int
     lags: Mapping[str, Lag]
     damaged: int
+    usage: SiteUsage
     now_ms: int
 
 
@@ -61,13 +54,9 @@ class DatabaseGauges(Collector):
         self._limit = whole_document_limit
         self._timeout_seconds = timeout_seconds
         self._snapshot_query = SingleFlight(self._read_snapshot)
-        self._usage_query = SingleFlight(self._read_usage)
-        self._usage: Mapping[str, BlobUsage] = {}
-        self._next_usage_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
-        deadline = time.monotonic() + self._timeout_seconds
-        snapshot = _result_in_time("state", self._snapshot_query.start(), deadline)
+        snapshot = self._snapshot_in_time()
         yield _gauge(
             "seaway_database_up", "Whether the database responded to this scrape.", {(): 0 if snapshot is None else 1}
         )
@@ -80,9 +69,14 @@ class DatabaseGauges(Collector):
             "Stored files that were found damaged or missing and are not repaired yet.",
             {(): snapshot.damaged},
         )
-        if time.monotonic() >= self._next_usage_at:
-            _result_in_time("usage", self._usage_query.start(), deadline)
-        yield from _usage_gauges(self._usage)
+        yield from _usage_gauges(snapshot.usage)
+
+    def _snapshot_in_time(self) -> _Snapshot | None:
+        try:
+            return self._snapshot_query.start().result(self._timeout_seconds)
+        except Exception as error:  # noqa: BLE001  any failure must leave the other metrics visible
+            log.warning("metrics.no_response", error=f"{type(error).__name__}: {error}")
+            return None
 
     def _read_snapshot(self) -> _Snapshot:
         now_ms = self._clock.now_ms()
@@ -93,16 +87,9 @@ class DatabaseGauges(Collector):
                 overdue_ms=queue.overdue_ms(tx, now_ms),
                 lags={"request": small, "job": large},
                 damaged=damaged_blobs.count(tx),
+                usage=storage_usage.of_site(tx, now_ms),
                 now_ms=now_ms,
             )
-
-    def _read_usage(self) -> None:
-        """Query the stored bytes and keep the result: a scrape that cannot wait for it leaves it to the next one."""
-        started = time.monotonic()
-        with self._database.read() as tx:
-            self._usage = {"packages": storage_usage.of_packages(tx), "documents": storage_usage.of_documents(tx)}
-        ended = time.monotonic()
-        self._next_usage_at = ended + max(_USAGE_PERIOD_SECONDS, (ended - started) * _PAUSE_FACTOR)
 
 
 class ProcessGauges(Collector):
@@ -134,14 +121,6 @@ class BuildInfo(Collector):
 
 def _process_metrics(pid: int) -> Iterable[Metric]:
     return ProcessCollector(registry=None, pid=lambda: pid).collect()
-
-
-def _result_in_time(what: str, future: Future[T], deadline: float) -> T | None:
-    try:
-        return future.result(max(deadline - time.monotonic(), 0))
-    except Exception as error:  # noqa: BLE001  any failure must leave the other metrics visible
-        log.warning("metrics.no_response", what=what, error=f"{type(error).__name__}: {error}")
-        return None
 
 
 def _job_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
@@ -183,17 +162,18 @@ def _document_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
     )
 
 
-def _usage_gauges(usages: Mapping[str, BlobUsage]) -> Iterable[Metric]:
+def _usage_gauges(usage: SiteUsage) -> Iterable[Metric]:
+    usages = {"packages": usage.packages, "documents": usage.documents}
     yield _gauge(
         "seaway_stored_blobs",
-        "Distinct blobs of package files and of whole documents. Queried at most twice a minute.",
-        {(what,): usage_of_kind.blobs for what, usage_of_kind in usages.items()},
+        "Distinct blobs of package files and of whole documents. Counted every hour on a large site.",
+        {(what,): of_kind.blobs for what, of_kind in usages.items()},
         "what",
     )
     yield _gauge(
         "seaway_stored_bytes",
         "Size of these blobs in the store, in bytes.",
-        {(what,): usage_of_kind.size for what, usage_of_kind in usages.items()},
+        {(what,): of_kind.size for what, of_kind in usages.items()},
         "what",
     )
 

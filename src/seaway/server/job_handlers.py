@@ -68,7 +68,7 @@ class Expire(JobArgs, frozen=True):
 
 
 class SampleUsage(JobArgs, frozen=True):
-    """Sample the size of each channel once a day, and add up the downloads of the last 30 days."""
+    """Note the usage of the site, and once a day the size of each channel; add up the downloads of the last 30 days."""
 
     kind: ClassVar = "sample-usage"
 
@@ -150,8 +150,12 @@ class JobHandlers:
         log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
 
     def _sample_usage(self, _job: SampleUsage) -> None:
-        database, today = self.site.database, downloads.day_of(self.site.clock.now_ms())
+        database, now_ms = self.site.database, self.site.clock.now_ms()
+        today = downloads.day_of(now_ms)
+        with database.read() as tx:
+            usage = storage_usage.count(tx, now_ms)
         with database.write_unlocked() as tx:
+            storage_usage.note(tx, usage)
             storage_usage.sample(tx, today)
         has_more = True
         while has_more:

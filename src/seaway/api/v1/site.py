@@ -56,6 +56,7 @@ class Sweep(ResponseBody):
 class Storage(ResponseBody):
     """Storage use of the site."""
 
+    counted_at: str = Field(description="When the four values below were counted: on a large site every hour.")
     packages: BlobUsage = Field(description="Package files.")
     documents: BlobUsage = Field(description="Index documents.")
     named_bytes: int = Field(description="Total size of package files, counting equal contents in each channel.")
@@ -103,14 +104,14 @@ def get_storage(call: ApiRequestDep) -> Storage:
     """Return the storage use of the site and the result of the last sweep. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        packages, documents, last = storage_usage.of_packages(tx), storage_usage.of_documents(tx), sweep.last(tx)
-        named_bytes = storage_usage.bytes_of_packages(tx)
+        usage, last = storage_usage.of_site(tx, call.now_ms), sweep.last(tx)
     spool_blobs, spool_bytes = call.parts.site.spool.usage()
     return Storage(
-        packages=BlobUsage.model_validate(packages),
-        documents=BlobUsage.model_validate(documents),
-        named_bytes=named_bytes,
-        saved_bytes=named_bytes - packages.size,
+        counted_at=format_time(usage.at_ms),
+        packages=BlobUsage.model_validate(usage.packages),
+        documents=BlobUsage.model_validate(usage.documents),
+        named_bytes=usage.named_bytes,
+        saved_bytes=usage.saved_bytes,
         spool=BlobUsage(blobs=spool_blobs, bytes=spool_bytes),
         sweep=None
         if last is None

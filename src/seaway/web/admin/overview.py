@@ -16,7 +16,7 @@ from seaway.database.engine import Tx
 from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.jobs import queue
-from seaway.packages import catalog, damaged_blobs, storage_usage, sweep
+from seaway.packages import damaged_blobs, storage_usage, sweep
 from seaway.packages.sweep import LastSweep
 from seaway.sign_in import second_factors, user_invitations
 from seaway.site import Site
@@ -73,13 +73,14 @@ async def view(request: Request, call: RequestContext) -> Response:
             last_sweep=sweep.last(tx),
             failing_issuers=[one for one in issuer_states.states(tx) if one.error and one.issuer.is_enabled],
         )
+        usage = storage_usage.of_site(tx, now_ms)
         return {
             "concerns": concerns_of(state),
             "jobs": jobs,
             "users": user_list.count(tx),
             "channels": channel_list.count(tx),
-            "packages": catalog.count_all_packages(tx),
-            "stored": storage_usage.bytes_of_packages(tx) + storage_usage.bytes_of_documents(tx),
+            "packages": usage.package_count,
+            "stored": usage.size,
             "disks": disks,
             "invitations": user_invitations.count(tx, now_ms),
             "resets": second_factors.pending_resets(tx, limit=_PENDING_SHOWN),

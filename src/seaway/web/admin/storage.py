@@ -32,14 +32,11 @@ async def view(request: Request, call: RequestContext) -> Response:
     site = parts_of(request).publishing.site
 
     def find(tx: Tx) -> Mapping[str, Any]:
-        packages, named = storage_usage.of_packages(tx), storage_usage.bytes_of_packages(tx)
         pages = pages_of(request, storage_usage.count_channels(tx, words), PER_PAGE)
         files, size = site.spool.usage()
         damaged = damaged_blobs.affected_files(tx, _DAMAGED_SHOWN + 1)
         return {
-            "packages": packages,
-            "documents": storage_usage.of_documents(tx),
-            "saved": named - packages.size,
+            "usage": storage_usage.of_site(tx, call.now_ms),
             "last": sweep.last(tx),
             "damaged": damaged[:_DAMAGED_SHOWN],
             "more_damaged": len(damaged) > _DAMAGED_SHOWN,
