@@ -8,6 +8,7 @@ from seaway.channels import channels
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.database import tables
 from seaway.packages import download_history, downloads, removal, storage_usage, versions
+from seaway.packages import files as package_files
 from seaway.packages.client_families import ClientFamily
 from seaway.packages.download_history import DownloadHistory
 from seaway.packages.downloads import RECENT_DAYS, DownloadKey, Split
@@ -111,6 +112,40 @@ async def test_recent_downloads_end_after_30_days(seaway: Seaway, factory: Facto
     for wrong in (TODAY + 9_000, TODAY - 9_000):
         assert [] == recent_on(wrong)
         assert [("lib", 6)] == recent_on(TODAY + 1)
+
+
+async def test_counts_of_a_later_day_wait_until_it_comes(on_both: str, seaway: Seaway, factory: Factory) -> None:
+    """A clock that was ahead counted them; every sum leaves them out until then."""
+    file = await publish(seaway, factory)
+    add(seaway, (file["lib 1.0"], TODAY, PIXI, 5), (file["lib 1.0"], TODAY + 3, PIXI, 9))
+
+    def sums_on(today: int) -> set[int]:
+        with seaway.site.database.write_unlocked() as tx:
+            downloads.add_up_recent(tx, today)
+            channel_id = channels.get(tx, "boats").id
+            of_lib = [
+                download_history.of_package(
+                    tx, channel_id, "lib", today=today, days=30, split=split, version=version
+                ).total
+                for split in (None, Split.VERSION, Split.SUBDIR, Split.CLIENT)
+                for version in (None, "1.0")
+            ]
+            (most,) = download_history.most_downloaded(tx, channel_id, 5)
+            return {*of_lib, most.downloads, download_history.totals_of_channel(tx, channel_id, today)[1]}
+
+    assert {5} == sums_on(TODAY)
+    assert {14} == sums_on(TODAY + 3)
+
+
+async def test_downloads_of_a_deleted_version_still_count(seaway: Seaway, factory: Factory) -> None:
+    """The total of a package is never less than its downloads of the last days."""
+    file = await publish(seaway, factory)
+    add(seaway, (file["lib 1.0"], TODAY, PIXI, 5), (file["lib 2.0"], TODAY, PIXI, 9))
+    removal.delete(seaway.site, OPERATOR, "boats", "noarch", conda(index_json("lib", "2.0")).name)
+    with seaway.site.database.read() as tx:
+        channel_id = channels.get(tx, "boats").id
+        assert 14 == download_history.of_package(tx, channel_id, "lib", today=TODAY, days=30).total
+        assert 14 == package_files.total_downloads(tx, channel_id, "lib")
 
 
 async def test_deleted_packages_are_not_among_the_most_downloaded(seaway: Seaway, factory: Factory) -> None:

@@ -75,7 +75,7 @@ def of_package(
     """Return the downloads of a package, or of one of its versions, on each of the last days."""
     if version is not None and split in (Split.SUBDIR, Split.CLIENT):
         return _history(
-            today, days, split, tx.execute(_rows_of_files(channel_id, package, version, split, today - days))
+            today, days, split, tx.execute(_rows_of_files(channel_id, package, version, split, today, days))
         )
     table = daily_package_downloads
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
@@ -149,14 +149,19 @@ def _days_of_channel(channel_id: int, today: int, days: int) -> Select[Any]:
     return rows.with_only_columns(table.c.day, literal(""), func.sum(table.c.count)).group_by(table.c.day)
 
 
-def _rows_of_files(channel_id: int, package: str, version: str, split: Split, before: int) -> Select[Any]:
+def _rows_of_files(channel_id: int, package: str, version: str, split: Split, today: int, days: int) -> Select[Any]:
     """Select the day, key and count of the files of one version, which are few."""
     key = subdirs.c.name if split is Split.SUBDIR else downloads.c.client
     return (
         select(downloads.c.day, key, func.sum(downloads.c.count))
         .join(files, files.c.id == downloads.c.file_id)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*in_package(channel_id, package), files.c.version == version, downloads.c.day > before)
+        .where(
+            *in_package(channel_id, package),
+            files.c.version == version,
+            downloads.c.day > today - days,
+            downloads.c.day <= today,
+        )
         .group_by(downloads.c.day, key)
     )
 

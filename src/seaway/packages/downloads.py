@@ -85,7 +85,7 @@ def add(tx: Tx, counted: Mapping[DownloadKey, int], *, today: int) -> None:
             by_package[place.package_id, split.value, day, name] += count
         for split, name in (Split.SUBDIR, place.subdir), (Split.CLIENT, client):
             by_channel[place.channel_id, split.value, day, name] += count
-        if day > today - RECENT_DAYS:
+        if today - RECENT_DAYS < day <= today:
             recent[place.package_id, place.channel_id, today] += count
     _increase(tx, downloads, ("file_id", "day", "client"), by_file)
     _increase(tx, file_downloads, ("file_id",), file_totals)
@@ -152,11 +152,12 @@ def _increase(
     """Add counts to the rows with these columns; `key` is the primary key, if it is only some of them."""
     names = (*columns, value)
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    for batch in in_batches(sorted(counts), _BATCH_ROWS):
-        rows = [dict(zip(names, (*row, counts[row]), strict=True)) for row in batch]
-        statement = dialect.insert(table).values(rows)
-        total = table.c[value] + statement.excluded[value]
-        tx.execute(statement.on_conflict_do_update(index_elements=key or names[:-1], set_={value: total}))
+    statement = dialect.insert(table)
+    total = table.c[value] + statement.excluded[value]
+    increase = statement.on_conflict_do_update(index_elements=key or names[:-1], set_={value: total})
+    # Values in the statement would be compiled anew for each batch, which takes ten times as long as the execution.
+    if counts:
+        tx.execute(increase, [dict(zip(names, (*row, counts[row]), strict=True)) for row in sorted(counts)])
 
 
 def any_in(tx: Tx, channel_ids: Collection[int]) -> bool:

@@ -154,11 +154,9 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
 
 
 def total_downloads(tx: Tx, channel_id: int, package: str) -> int:
-    """Return the downloads of all files of a package that are not deleted."""
+    """Return the downloads of all files of a package; those of deleted files count too, since they happened."""
     of_package = (
-        select(files.c.id)
-        .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
+        select(files.c.id).join(subdirs, subdirs.c.id == files.c.subdir_id).where(*in_package(channel_id, package))
     )
     return total(tx, file_downloads.c.count, file_downloads.c.file_id.in_(of_package))
 

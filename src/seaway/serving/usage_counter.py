@@ -4,16 +4,19 @@ Usage counters: downloads of files, and when keys were last used.
 1. Counting is an addition in memory. It never waits for the database, and never fails or slows down a download.
 2. A thread writes the counts every few seconds, and again at a graceful stop. A process that is killed loses the last
    seconds: counts are only displayed, and nothing depends on them.
-3. The use of a key is written at most every ten minutes. Each commit invalidates the response cache of every worker
+3. A write is many short transactions, so that others never wait long for it.
+4. The use of a key is written at most every ten minutes. Each commit invalidates the response cache of every worker
    (`serving.response_cache`), so nothing is committed if there is nothing to write.
 """
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 import structlog
 
 from seaway.clock import MINUTE_MS
+from seaway.database.rows import in_batches
 from seaway.errors import SeawayError
 from seaway.keys import api_keys
 from seaway.packages import downloads
@@ -25,6 +28,7 @@ log = structlog.get_logger()
 
 _PERIOD_SECONDS = 5.0
 USE_WRITTEN_EVERY_MS = 10 * MINUTE_MS
+_ENTRIES_PER_WRITE = 5_000
 _MAX_ENTRIES = 100_000  # unwritten counts while the database is unavailable; further files are not counted
 
 
@@ -78,15 +82,25 @@ class UsageCounter:
         if not downloaded and not used:
             return
         try:
-            with self._site.database.write_unlocked() as tx:
-                downloads.add(tx, downloaded, today=downloads.day_of(self._site.clock.now_ms()))
-                api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
+            self._write_use(used)
+            for batch in in_batches(list(downloaded), _ENTRIES_PER_WRITE):
+                self._write_downloads({entry: downloaded[entry] for entry in batch})
+                for entry in batch:
+                    del downloaded[entry]
         except SeawayError as error:
             log.warning("usage_counter.delayed", reason=error.message)
             with self._lock:
                 self._downloads.update(downloaded)
-        else:
+
+    def _write_use(self, used: Mapping[int, tuple[int, str]]) -> None:
+        if used:
+            with self._site.database.write_unlocked() as tx:
+                api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
             self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
+
+    def _write_downloads(self, counted: Mapping[DownloadKey, int]) -> None:
+        with self._site.database.write_unlocked() as tx:
+            downloads.add(tx, counted, today=downloads.day_of(self._site.clock.now_ms()))
 
     def _run(self) -> None:
         while not self._stopped.wait(_PERIOD_SECONDS):
