@@ -412,6 +412,7 @@ GET /api/v1/user-names                                    401       200       20
 The API: publishers
 GET /api/v1/channels/{channel}/publishers                 401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/publishers                401       403/404   403       403       201       201       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/publishers/test           401       403/404   403       403       200       200       403       403       403       403/404   401
 PATCH /api/v1/channels/{channel}/publishers/{publisher}   401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/publishers/{publisher}  401       403/404   403       403       204       204       403       403       403       403/404   401
 
@@ -468,6 +469,7 @@ DELETE /api/v1/groups/{group}                             403       403       40
 Publishers
 GET /api/v1/channels/{channel}/publishers                 403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/publishers                403/404   403       403       201       201       403
+POST /api/v1/channels/{channel}/publishers/test           403/404   403       403       200       200       200
 PATCH /api/v1/channels/{channel}/publishers/{publisher}   403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}/publishers/{publisher}  403/404   403       403       204       204       403
 

@@ -47,6 +47,11 @@ def _changing_a_publisher(context: MatrixContext, _caller: str) -> Iterable[Rout
     )
 
 
+@builds("POST /api/v1/channels/{channel}/publishers/test")
+def _testing_a_token(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/channels/{context.channel}/publishers/test", json={"token": "a.b.c"})
+
+
 @builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
 def _removing_a_publisher(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield RouteRequest(f"/api/v1/channels/{context.channel}/publishers/{_new_publisher(context)}")
@@ -59,7 +64,7 @@ def _adding_a_publisher_by_page(context: MatrixContext, _caller: str) -> Iterabl
 
 
 @builds("POST /channels/{channel}/settings/publishers/test")
-def _testing_a_token(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+def _testing_a_token_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield form(f"/channels/{context.channel}/settings/publishers/test", token="a.b.c")
 
 

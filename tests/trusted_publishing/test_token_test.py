@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from seaway.audit import log
+from seaway.callers.caller import Mode
 from seaway.callers.rate_limits import Rate
 from seaway.channels.roles import Role
 from seaway.database import tables
@@ -15,6 +16,7 @@ from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.trusted_publishing.token_test import TokenReport
 from tests.support import issuer
 from tests.support.publishing_app import GITHUB, PublishingApp
+from tests.support.requests import bearer
 
 OTHER_WORKFLOW = "acme/tools/.github/workflows/other.yml@refs/heads/main"
 FOREIGN = "other/ci/.github/workflows/release.yml@refs/heads/main"
@@ -84,6 +86,14 @@ def test_report_compares_each_publisher_of_the_channel(app: PublishingApp) -> No
     app.workflow_token(issuer.token(issuer.github(app.now_s)))  # pins ids that the owner must not see yet
     found = report(app, issuer.token(issuer.github(app.now_s, repository_id="2003")))
     plain, strict = found.publishers
+    owner = bearer(app.factory.key("owner", mode=Mode.MANAGE))
+    text = issuer.token(issuer.github(app.now_s, repository_id="2003"))
+    response = app.request("POST", "/api/v1/channels/harbour/publishers/test", json={"token": text}, headers=owner)
+    assert [len(one.comparisons) for one in found.publishers] == [
+        len(one["comparisons"]) for one in response.json()["publishers"]
+    ]
+    assert response.json()["accepted"] is None
+    assert plain.publisher.unseen_pins["repository_id"] not in response.text
     assert {("Repository id", "", "2003", False)} == {
         (part.label, part.wanted, part.found, part.is_met) for part in plain.comparisons if not part.is_met
     }

@@ -47,6 +47,7 @@ class LogFilter:
 
 
 EVERYTHING = LogFilter()
+MAX_FILTER = 211  # characters of a filter: the longest name of a file
 
 
 def of_channel(

@@ -8,11 +8,10 @@ from starlette.requests import Request
 
 from seaway.audit import Event
 from seaway.audit.action_labels import LABELS
-from seaway.audit.log import Entry, LogFilter
+from seaway.audit.log import MAX_FILTER, Entry, LogFilter
 from seaway.web.channel_pages import number_of
 
 PER_PAGE = 100
-_MAX_TEXT = 211  # of a file name
 _FILTERS = ("person", "action", "channel", "file")
 
 # Kinds of actions by the first word of their code, as the filter groups them; the first ones also concern channels.
@@ -64,7 +63,7 @@ class LogPage:
 
 def query_of(request: Request) -> LogQuery:
     """Return the filters in the URL; an unknown action matches nothing, as any other text does."""
-    given = {name: request.query_params.get(name, "").strip()[:_MAX_TEXT] for name in _FILTERS}
+    given = {name: request.query_params.get(name, "").strip()[:MAX_FILTER] for name in _FILTERS}
     return LogQuery(LogFilter(**given), number_of(request, "before"))
 
 

@@ -66,6 +66,14 @@ def test_publisher_is_added_changed_and_removed(publishers: OwnedPublishers) -> 
     assert 404 == publishers.request("DELETE", f"/{publisher['id']}").status_code
 
 
+def test_token_is_tested(publishers: OwnedPublishers) -> None:
+    """The checks are those of the page; a token that is too long is refused."""
+    report = publishers.request("POST", "/test", json={"token": "not a token"}).json()
+    assert (None, []) == (report["accepted"], report["publishers"])
+    assert ("Format", False) == (report["checks"][0]["name"], report["checks"][0]["is_passed"])
+    assert 422 == publishers.request("POST", "/test", json={"token": "x" * 70_000}).status_code
+
+
 INVALID_CHANGES = {
     "an unknown issuer": ({"issuer": "unknown"}, 404),
     "an extra field": ({"fields": {**PUBLISHER["fields"], "owner": "x"}}, 400),  # type: ignore[dict-item]

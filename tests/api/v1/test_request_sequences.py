@@ -6,6 +6,7 @@ import pytest
 from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
 from seaway.channels.channel import ChannelSettings
+from seaway.channels.roles import Role
 from seaway.sign_in import sessions
 from seaway.users import emails, users
 from tests.conftest import Site
@@ -93,6 +94,27 @@ def test_audit_log_excludes_an_older_channel_of_the_same_name(site: Site, http: 
     factory.channel(channel, owner=owner)
     response = http.get(f"channels/{channel}/audit", headers=bearer(factory.key(owner, mode=Mode.MANAGE)))
     assert ["channel.added"] == [line["action"] for line in response.json()["items"]]
+
+
+def test_audit_log_is_filtered(site: Site, http: httpx.Client) -> None:
+    """By person and action, of a channel and of the site; other filters match nothing."""
+    factory, channel = site.factory, site.new_name()
+    owner, member = factory.user(site.new_name("owner")), site.new_name("mate")
+    factory.channel(channel, owner=owner)
+    factory.member(channel, member, Role.VIEWER)
+    manager = bearer(factory.key(owner, mode=Mode.MANAGE))
+    admin = session_headers(site, factory.user(site.new_name("admin"), admin=True))
+
+    def actions(path: str, headers: dict[str, str], **filters: str) -> list[str]:
+        return [entry["action"] for entry in http.get(path, params=filters, headers=headers).json()["items"]]
+
+    everything = actions(f"channels/{channel}/audit", manager)
+    assert {"channel.added", "member.added"} <= set(everything)
+    assert ["member.added"] == actions(f"channels/{channel}/audit", manager, action="member.added")
+    assert ["member.added"] == actions("audit", admin, action="member.added", channel=channel)
+    for filters in ({"person": "someone-else"}, {"file": "demo-1.0-0.conda"}, {"action": "member.eaten"}):
+        assert [] == actions(f"channels/{channel}/audit", manager, **filters)
+        assert [] == actions("audit", admin, channel=channel, **filters)
 
 
 def test_user_search_leads_to_a_member(site: Site, http: httpx.Client) -> None:
