@@ -193,7 +193,10 @@ def test_a_damaged_retired_shard_is_not_served(filled: Channel) -> None:
 
 
 # Columns that are only in their row, or that hold free text.
-KEPT = {"id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as", "yank_reason", "correction"}
+KEPT = {
+    "id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as", "yank_reason", "yank_id",
+    "earlier_yank_id", "earlier_yank_reason", "correction",
+}  # fmt: skip
 REBUILT = [
     (table, column.name)
     for table in (files, shards, fragments, retired_shards, documents, packages)

@@ -1,7 +1,7 @@
 """Selected files, a version or a package are yanked, unyanked or deleted atomically."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from seaway.database.tables import audit, files, subdirs
 from seaway.errors import BadCredential, Conflict, Malformed, NotAllowed, NotFound, SeawayError
 from seaway.maintenance.check import check
 from seaway.packages import removal
-from seaway.packages.removal import FileAction, Selection, select_files
+from seaway.packages.removal import FileAction, Selection, UndoneYank, select_files
 from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer
@@ -333,21 +333,80 @@ async def test_api_changes_many_files(seaway: Seaway, http: httpx.AsyncClient, c
     assert ({OTHER.name}, []) == await documents(http)
 
 
-async def test_undone_yank_restores_only_its_own_files(seaway: Seaway, channel: str) -> None:
-    """Files that were yanked before, with any reason, stay yanked; so do files that were yanked again since."""
-    paths = [f"{NOARCH}/{file.name}" for file in (*OLD, NEW)]
-    act, version = FileAction.YANK, select_files(package="demo", version="1.0")
-    assert None is removal.undo_yank(seaway.site, OPERATOR, channel, yank_of(seaway, channel, paths[0])).yank
-    yank_of(seaway, channel, paths[0])
-    again = removal.change(seaway.site, OPERATOR, channel, act, version, reason="broken")
-    assert again.yank is not None
-    assert None is removal.change(seaway.site, OPERATOR, channel, act, version, reason="other").yank
-    with pytest.raises(Conflict):
-        removal.undo_yank(seaway.site, OPERATOR, channel, again.yank)
-    removal.change(seaway.site, OPERATOR, channel, act, version, reason="broken")
-    undone = removal.undo_yank(seaway.site, OPERATOR, channel, again.yank)
-    assert {paths[1], f"{LINUX}/{LINUX_FILE.name}"} == set(undone.files)
-    assert {("yanked", "broken"), ("listed", "")} == {state(seaway)[path] for path in paths}
+async def test_undone_yank_restores_the_state_before_it(seaway: Seaway, channel: str) -> None:
+    """Listed files are listed; files with an earlier reason have it again, and their earlier yank can be undone (7)."""
+    paths = [f"{LINUX}/{LINUX_FILE.name}", *(f"{NOARCH}/{file.name}" for file in OLD)]
+    before = state(seaway)
+    first = yank_of(seaway, channel, paths[1], reason="a leak")
+    second = yank_of(seaway, channel, package="demo", version="1.0", reason="broken")
+    logged = len(audit_entries(seaway))
+    undone = removal.undo_yank(seaway.site, OPERATOR, channel, second)
+    assert UndoneYank((paths[0], paths[2]), (paths[1],)) == undone
+    assert {**before, paths[1]: ("yanked", "a leak")} == state(seaway)
+    hashes = dict(zip(paths, (file.sha256 for file in (LINUX_FILE, *OLD)), strict=True))
+    yanked = {paths[1]: hashes.pop(paths[1])}
+    assert [
+        ("file.unyanked", "3 files", {"files": 3, "sha256": hashes}),
+        ("file.yanked", "3 files", {"files": 3, "sha256": yanked, "reason": "a leak", "already_yanked": True}),
+    ] == audit_entries(seaway)[logged:]
+    assert UndoneYank((paths[1],), ()) == removal.undo_yank(seaway.site, OPERATOR, channel, first)
+    assert before == state(seaway)
+    assert [] == list(check(seaway))
+
+
+async def test_new_reason_is_undone(seaway: Seaway, channel: str) -> None:
+    """One earlier yank is kept: after two new reasons, the undo of the last restores the one before it, no more (7)."""
+    path = f"{NOARCH}/{NEW.name}"
+    yanks = [yank_of(seaway, channel, path, reason=reason) for reason in ("a", "b", "c")]
+    assert UndoneYank((), (path,)) == removal.undo_yank(seaway.site, OPERATOR, channel, yanks[2])
+    assert ("yanked", "b") == state(seaway)[path]
+    for yank in yanks:
+        with pytest.raises(Conflict, match="can no longer be undone"):
+            removal.undo_yank(seaway.site, OPERATOR, channel, yank)
+    assert ("yanked", "b") == state(seaway)[path]
+
+
+async def unyank_it(seaway: Seaway, channel: str) -> None:
+    removal.unyank(seaway.site, OPERATOR, channel, NOARCH, NEW.name)
+
+
+async def delete_and_publish_it(seaway: Seaway, channel: str) -> None:
+    removal.delete(seaway.site, OPERATOR, channel, NOARCH, NEW.name)
+    await publish_file(seaway, channel, NEW, force=True)
+
+
+async def replace_it(seaway: Seaway, channel: str) -> None:
+    other_bytes = conda(index_json("demo", "2.0", "h1_0"), files={"other": b"content"})
+    assert other_bytes.name == NEW.name
+    await publish_file(seaway, channel, other_bytes, force=True)
+
+
+@pytest.mark.parametrize("reset", [unyank_it, delete_and_publish_it, replace_it])
+@pytest.mark.parametrize("reason", ["", "a leak"])
+async def test_undo_does_not_undo_a_later_yank(
+    seaway: Seaway, channel: str, reset: Callable[[Seaway, str], Awaitable[None]], reason: str
+) -> None:
+    """Not even one with the same reason, in the same millisecond (7)."""
+    path = f"{NOARCH}/{NEW.name}"
+    yank = yank_of(seaway, channel, path, reason=reason)
+    await reset(seaway, channel)
+    with pytest.raises(Conflict, match="can no longer be undone"):
+        removal.undo_yank(seaway.site, OPERATOR, channel, yank)
+    later = yank_of(seaway, channel, path, reason=reason)
+    with pytest.raises(Conflict, match="can no longer be undone"):
+        removal.undo_yank(seaway.site, OPERATOR, channel, yank)
+    assert ("yanked", reason) == state(seaway)[path]
+    removal.undo_yank(seaway.site, OPERATOR, channel, later)
+    assert ("listed", "") == state(seaway)[path]
+
+
+async def test_yanks_in_one_millisecond_are_undone_separately(seaway: Seaway, channel: str) -> None:
+    """The same number of files by the same user is not the same change (7)."""
+    paths = [f"{NOARCH}/{file.name}" for file in (*OLD, NEW, OTHER)]
+    before = state(seaway)
+    yanks = [yank_of(seaway, channel, *chosen) for chosen in (paths[:2], paths[2:])]
+    assert set(paths[2:]) == set(removal.undo_yank(seaway.site, OPERATOR, channel, yanks[1]).files)
+    assert {**before, **dict.fromkeys(paths[:2], ("yanked", ""))} == state(seaway)
 
 
 async def test_undone_yank_of_many_files(seaway: Seaway, channel: str) -> None:
@@ -361,16 +420,30 @@ async def test_undone_yank_of_many_files(seaway: Seaway, channel: str) -> None:
 
 
 async def test_undo_needs_a_yank_of_the_channel(seaway: Seaway, channel: str, factory: Factory) -> None:
-    """The id of another entry, or of a yank in another channel, is not found."""
+    """The id of another entry, or of a yank in another channel, undoes nothing."""
     yank = yank_of(seaway, channel, f"{NOARCH}/{NEW.name}")
+    before = state(seaway)
     for place, number in ((factory.channel("elsewhere"), yank), (channel, yank - 1), (channel, yank + 1)):
-        with pytest.raises(NotFound):
+        with pytest.raises(Conflict, match="can no longer be undone"):
             removal.undo_yank(seaway.site, OPERATOR, place, number)
+    assert before == state(seaway)
 
 
-def yank_of(seaway: Seaway, channel: str, path: str) -> int:
-    """Yank one file; return the id with which that is undone."""
-    yank = removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, select_files(files=[path])).yank
+async def test_undo_needs_the_permission_for_each_file(seaway: Seaway, channel: str, factory: Factory) -> None:
+    """A key for some packages undoes no yank of other packages, and a viewer none (4)."""
+    yank = yank_of(seaway, channel, f"{NOARCH}/{NEW.name}", f"{NOARCH}/{OTHER.name}")
+    before = state(seaway)
+    viewer = factory.caller_of_key(factory.key(factory.member(channel, "viewer", Role.VIEWER)))
+    for caller in (replace(by_key(factory), patterns=("other",)), viewer):
+        with pytest.raises(NotAllowed):
+            removal.undo_yank(seaway.site, caller, channel, yank)
+    assert before == state(seaway)
+
+
+def yank_of(seaway: Seaway, channel: str, *paths: str, reason: str = "", **selection: Any) -> int:
+    """Yank files; return the id with which that is undone."""
+    chosen = select_files(files=paths, **selection)
+    yank = removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, chosen, reason=reason).yank
     assert yank is not None
     return yank
 

@@ -419,14 +419,14 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
 
 
 def test_yank_of_a_version_is_undone_by_the_button_of_its_message(site: Site, http: httpx.Client) -> None:
-    """The version page is shown again; files that were yanked before stay yanked, and a second undo says so."""
+    """The version page is shown again; files yanked before have their reason again; a second undo is refused."""
     channel = site.new_channel()
     files = [conda(index_json("lib", "1.0", build=f"h1_{number}", build_number=number)) for number in range(3)]
     publish(site, http, channel, *files, conda(index_json("lib", "2.0")))
     package = f"/channels/{channel}/packages/lib"
     with signed_in(site, owner_of(site, channel)) as browser:
         token = token_of(shown(browser, package))
-        first = {"file": f"noarch/{files[0].name}", "confirmed": "yes"}
+        first = {"file": f"noarch/{files[0].name}", "confirmed": "yes", "reason": "It crashes."}
         assert 303 == browser.post(f"{package}/yank", data={**token, **first}).status_code
         confirmation = browser.post(f"{package}/yank", data={**token, "version": "1.0"}).text
         assert "Yank lib 1.0?" in confirmation
@@ -442,10 +442,14 @@ def test_yank_of_a_version_is_undone_by_the_button_of_its_message(site: Site, ht
         assert undo
         undone = browser.post(undo[1], data={**token, "yank": undo[2]})
         page = shown(browser, undone.headers["location"])
-        assert "The yank was undone: solvers can choose 2 files again." in page
+        assert "The yank was undone: solvers can choose 2 files again, and 1 file is yanked as before." in page
         assert "partly yanked" in page
-        assert 409 == browser.post(undo[1], data={**token, "yank": undo[2]}).status_code
-        assert 404 == browser.post(undo[1], data={**token, "yank": "1"}).status_code
+        assert "It leaks." not in page
+        assert "Reason: It crashes." in shown(browser, f"{package}/files/noarch/{files[0].name}")
+        for old in (undo[2], "1"):
+            refused = browser.post(undo[1], data={**token, "yank": old})
+            assert 409 == refused.status_code
+            assert "This yank can no longer be undone." in refused.text
         assert 400 == browser.post(undo[1], data={**token, "yank": "x"}).status_code
 
 

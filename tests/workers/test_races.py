@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from sqlalchemy import insert, text
 
 from seaway.callers.caller import OPERATOR
 from seaway.database.tables import totp
+from seaway.errors import Conflict
 from seaway.keys import api_keys
 from seaway.oauth import grants, provider
+from seaway.packages import removal
+from seaway.packages.removal import FileAction, select_files
 from seaway.secret_scanning import leaked_secrets
 from seaway.secret_scanning.leaked_secrets import SCANNER, ReportedSecret
 from seaway.server.wiring import Seaway
@@ -23,6 +28,7 @@ from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer, sites, state
 from tests.support.clock import ManualClock
+from tests.support.packages import conda, index_json
 from tests.support.requests import wait_until
 from tests.support.sites import Factory
 
@@ -45,13 +51,15 @@ def other_thread() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def start_and_wait(seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callable[[], Any]) -> Future[Any]:
-    """Run `act` in another thread; return when it waits for a lock or has ended."""
+def start_and_wait(
+    seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callable[[], Any], *, waiting: int = 1
+) -> Future[Any]:
+    """Run `act` in another thread; return when so many wait for a lock, or when it has ended."""
     future = other_thread.submit(act)
 
     def waits() -> bool:
         with seaway.site.database.read() as tx:
-            return future.done() or tx.execute(_WAITING).scalar_one() > 0
+            return future.done() or tx.execute(_WAITING).scalar_one() >= waiting
 
     wait_until(waits)
     return future
@@ -151,3 +159,23 @@ def test_a_refresh_during_a_logout_is_refused(shared: Seaway, other_thread: Thre
     refused = refreshing.result()
     assert isinstance(refused, grants.OAuthError)
     assert "invalid_grant" == refused.code
+
+
+def test_undo_of_a_yank_sees_a_concurrent_yank(shared: Seaway) -> None:
+    """It waits for the channel before it reads which files are still yanked by the change."""
+    factory, file = Factory(shared), conda(index_json())
+    channel = factory.channel("harbour")
+    anyio.run(sites.publish_file, shared, channel, file)
+    chosen = select_files(files=[f"noarch/{file.name}"])
+    yank = partial(removal.change, shared.site, OPERATOR, channel, FileAction.YANK, chosen)
+    first = yank().yank
+    assert first is not None
+    with ThreadPoolExecutor(2) as threads:
+        with shared.site.database.write_channel(channel):
+            again = start_and_wait(shared, threads, partial(yank, reason="a leak"))
+            undoing = start_and_wait(
+                shared, threads, lambda: removal.undo_yank(shared.site, OPERATOR, channel, first), waiting=2
+            )
+        assert (f"noarch/{file.name}",) == again.result().files
+        with pytest.raises(Conflict, match="can no longer be undone"):
+            undoing.result()

@@ -374,6 +374,11 @@ files = _table_with_id(
     Column("file_name", _name(211), nullable=False),
     Column("state", String(8), nullable=False),  # listed, yanked, deleted (the name stays taken)
     Column("yank_reason", Text, nullable=False, server_default=""),  # optional
+    # The audit entry of the change that yanked the file last, and the yank that it replaced, to undo it. An id is NULL
+    # if that yank cannot be undone, the earlier reason if the file was listed before.
+    Column("yank_id", BigInteger),
+    Column("earlier_yank_id", BigInteger),
+    Column("earlier_yank_reason", Text),
     Column("section", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -386,6 +391,7 @@ files = _table_with_id(
     Column("correction", LargeBinary),  # JSON: corrected fields of `record`, original values, reason, author, time
     UniqueConstraint("subdir_id", "file_name"),
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
+    Index("ix_files_yank_id", "yank_id", **_where("yank_id IS NOT NULL")),
     Index("ix_files_subdir_id_lower_file_name", "subdir_id", text("lower(file_name)")),
 )
 

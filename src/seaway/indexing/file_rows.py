@@ -1,7 +1,9 @@
 """Subdirs and file rows, from which the index is derived."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from sqlalchemy import bindparam, select
 
@@ -19,6 +21,12 @@ class FileState(Enum):
     LISTED = "listed"
     YANKED = "yanked"  # in `removed`, still downloadable
     DELETED = "deleted"  # in no document, not downloadable; its name stays reserved
+
+
+# Values of a file row that is not yanked.
+NOT_YANKED: Mapping[str, str | None] = MappingProxyType(
+    {"yank_reason": "", "yank_id": None, "earlier_yank_reason": None, "earlier_yank_id": None}
+)
 
 
 @dataclass(frozen=True, slots=True)

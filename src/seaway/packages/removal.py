@@ -13,24 +13,28 @@ Yank, unyank and delete files: named files, the files of a version, or the files
 5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
 6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
    a file is read.
-7. A yank can be undone: its audit log entries say which files were listed before, and `undo_yank` unyanks the
-   files that are still yanked by it.
+7. A yank can be undone: each file names the change that yanked it last, by an id of the audit log. `undo_yank` restores
+   the files that still name the change, and no others, to their state before it: listed, or yanked with the earlier
+   reason. One earlier yank is kept with each file, so a yank that itself replaced another one cannot be undone anymore
+   once it is replaced.
 8. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
    different now, nothing changes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, case, select, update
 
 from seaway import audit
 from seaway.attestations import sidecars
-from seaway.audit import Detail, Event, NewEntry, log
+from seaway.audit import Detail, Event, NewEntry
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
@@ -42,7 +46,7 @@ from seaway.database.rows import AnyRow, in_batches
 from seaway.database.tables import audit as audit_rows
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
-from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
+from seaway.indexing.file_rows import NOT_YANKED, FileState, IndexedFile, find_subdir
 from seaway.indexing.updates import update_names
 from seaway.site import Site
 
@@ -97,13 +101,26 @@ class RemovalResult:
     """
     Result of a change: the changed files, how many already had the state, and the revision of each subdir.
 
-    `yank` is the id with which a yank can be undone; None if no listed file was yanked.
+    `yank` is the id with which a yank can be undone; None if it changed nothing.
     """
 
     files: tuple[str, ...]
     unchanged: int
     revisions: dict[str, int]
     yank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneYank:
+    """The files that a yank had changed and that were restored, as SUBDIR/FILE, by their state before it."""
+
+    listed: tuple[str, ...]
+    yanked: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All restored files."""
+        return self.listed + self.yanked
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,39 +211,51 @@ def unyank(site: Site, by: Caller, channel: str, subdir: str, file_name: str) ->
     return change(site, by, channel, FileAction.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def undo_yank(site: Site, by: Caller, channel: str, yank: int) -> RemovalResult:
-    """Unyank the files that a yank has yanked, except files that were deleted, unyanked or yanked again since."""
+def undo_yank(site: Site, by: Caller, channel: str, yank: int) -> UndoneYank:
+    """
+    Restore the files that a yank has changed to their state before it.
+
+    Files that were deleted, replaced, unyanked or yanked again since do not change; raise `Conflict` if all were.
+    """
     with site.database.read() as tx:
+        _access(tx, by, channel, FileAction.UNYANK)
+    return site.reserve.retry_with_reserve(partial(_undo_yank, site, by, channel, yank))
+
+
+def _undo_yank(site: Site, by: Caller, channel: str, yank: int) -> UndoneYank:
+    with site.database.write_channel(channel) as tx:
         access = _access(tx, by, channel, FileAction.UNYANK)
-        files_then, reason = _yanked_by(tx, channel, yank)
-        rows = _find(tx, access.channel_id, Selection(tuple(files_then)))
-    places = tuple(
-        row.path
-        for row in rows
-        if row.state == FileState.YANKED.value and (row.sha256.hex(), row.yank_reason) == (files_then[row.path], reason)
-    )
-    if not places:
-        raise Conflict("None of these files is yanked anymore.", "Nothing was changed.")
-    return change(site, by, channel, FileAction.UNYANK, Selection(places))
+        rows = _read(tx, [_ROWS.where(subdirs.c.channel_id == access.channel_id, files.c.yank_id == yank)])
+        if not rows:
+            raise Conflict(
+                "This yank can no longer be undone.",
+                "Its files were unyanked, yanked again, replaced or deleted since. Nothing was changed.",
+            )
+        _require_each(by, FileAction.UNYANK, access, channel, rows)
+        now_ms = site.clock.now_ms()
+        listed = [row for row in rows if row.earlier_yank_reason is None]
+        yanked = [row for row in rows if row.earlier_yank_reason is not None]
+        _write(tx, listed, {**NOT_YANKED, "state": FileState.LISTED.value})
+        _write(tx, yanked, _EARLIER_YANK)
+        changed = [*((row, FileState.LISTED) for row in listed), *((row, FileState.YANKED) for row in yanked)]
+        _update_indexes(site, tx, access.channel_id, rows, changed, now_ms)
+        target = str(Selection(tuple(row.path for row in rows)))
+        details = _details_of_undo(rows, listed, yanked)
+        audit.write_all(tx, [NewEntry(now_ms, by.actor, event, channel, target, detail) for event, detail in details])
+        return UndoneYank(tuple(row.path for row in listed), tuple(row.path for row in yanked))
 
 
-def _yanked_by(tx: Tx, channel: str, yank: int) -> tuple[dict[str, str], str]:
-    """Return the sha256 of each file that a yank has yanked, by SUBDIR/FILE, and its reason."""
-    entries = log.of_channel(tx, channel, before=yank + 1, limit=-(-MAX_FILES // _FILES_IN_AN_ENTRY) + 1)
-    last = entries[0] if entries and entries[0].id == yank else None
-    if last is None or last.action != Event.FILE_YANKED.value:
-        raise NotFound("There is no such yank in the channel.", "Unyank the files on their page.")
-    found: dict[str, str] = {}
-    for entry in entries:
-        if _change_of(entry) == _change_of(last) and not entry.detail.get(_ALREADY_YANKED):
-            hashes = entry.detail["sha256"]
-            found |= {entry.target: hashes} if isinstance(hashes, str) else hashes
-    return found, last.detail.get("reason", "")
-
-
-def _change_of(entry: log.Entry) -> tuple[object, ...]:
-    """Return what the entries of one change have in common."""
-    return entry.at_ms, entry.actor, entry.action, entry.target
+def _details_of_undo(
+    rows: Sequence[AnyRow], listed: Sequence[AnyRow], yanked: Sequence[AnyRow]
+) -> Iterator[tuple[Event, dict[str, Detail]]]:
+    """Return the event and the details of each audit entry; files that are yanked as before are grouped by reason."""
+    for detail in _audit_details(rows, len(rows), listed, {}):
+        yield Event.FILE_UNYANKED, detail
+    reason_of = attrgetter("earlier_yank_reason")
+    for reason, alike in groupby(sorted(yanked, key=reason_of), key=reason_of):
+        shared = {**_reason_detail(reason), _ALREADY_YANKED: True}
+        for detail in _audit_details(rows, len(rows), list(alike), shared):
+            yield Event.FILE_YANKED, detail
 
 
 def _single_file(subdir: str, file_name: str) -> Selection:
@@ -250,44 +279,45 @@ def _change(
             )
         now_ms = site.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
-        _write_states(tx, [row.id for row in changed], act.state, reason)
-        revisions = {}
-        for subdir in dict.fromkeys(row.subdir for row in rows):
-            of_subdir = [row for row in changed if row.subdir == subdir]
-            revisions[subdir] = _update_index(site, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
+        first = [row for row in changed if row.state != act.state.value]
+        again = [row for row in changed if row.state == act.state.value]  # yanked with another reason
         if changed:
             target = rows[0].path if len(rows) == 1 else str(selection)
-            reason_detail: dict[str, Detail] = {"reason": reason} if reason else {}
-            lines = [
-                NewEntry(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail})
-                for detail in _audit_details(act, rows, changed)
+            detail = _reason_detail(reason)
+            details = [
+                *_audit_details(rows, len(changed), again, {**detail, _ALREADY_YANKED: True}),
+                *_audit_details(rows, len(changed), first, detail),
             ]
-            audit.write_all(tx, lines)
-        is_undoable = act is FileAction.YANK and any(row.state == FileState.LISTED.value for row in changed)
-        yank = _last_entry(tx, channel, act, now_ms) if is_undoable else None
+            audit.write_all(tx, [NewEntry(now_ms, by.actor, act.event, channel, target, each) for each in details])
+        yank = _last_entry(tx, channel, act.event) if changed and act is FileAction.YANK else None
+        values = {"state": act.state.value, "yank_reason": reason, "yank_id": yank}
+        _write(tx, first, {**NOT_YANKED, **values})
+        _write(tx, again, {**_KEEPING_THE_YANK, **values})
+        new_states = [(row, act.state) for row in changed]
+        revisions = _update_indexes(site, tx, access.channel_id, rows, new_states, now_ms)
         return RemovalResult(tuple(row.path for row in changed), len(rows) - len(changed), revisions, yank)
 
 
-def _audit_details(act: FileAction, rows: Sequence[AnyRow], changed: Sequence[AnyRow]) -> list[dict[str, Detail]]:
-    """Return the details of each audit entry; files that are yanked again with another reason have their own."""
-    already = [row for row in changed if row.state == act.state.value]
-    first = [row for row in changed if row.state != act.state.value]
+def _reason_detail(reason: str) -> dict[str, Detail]:
+    return {"reason": reason} if reason else {}
+
+
+def _audit_details(
+    rows: Sequence[AnyRow], total: int, changed: Sequence[AnyRow], shared: Mapping[str, Detail]
+) -> Iterator[dict[str, Detail]]:
+    """Return the details of the audit entries about some of the `total` changed files; `rows` are the chosen ones."""
     if len(rows) == 1:
-        return [{"sha256": rows[0].sha256.hex(), **({_ALREADY_YANKED: True} if already else {})}]
-    details = [{**detail, _ALREADY_YANKED: True} for detail in _details_of_many(already, len(changed))]
-    return [*details, *_details_of_many(first, len(changed))]
-
-
-def _details_of_many(changed: Sequence[AnyRow], total: int) -> Iterator[dict[str, Detail]]:
+        yield from ({**shared, "sha256": row.sha256.hex()} for row in changed)
+        return
     parts = list(in_batches(changed, _FILES_IN_AN_ENTRY))
     for number, part in enumerate(parts, start=1):
         of_many: dict[str, Detail] = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
-        yield {"files": total, **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
+        yield {**shared, "files": total, **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
 
 
-def _last_entry(tx: Tx, channel: str, act: FileAction, now_ms: int) -> int:
-    """Return the id of the last audit entry of a change that this transaction has made."""
-    of_change = (audit_rows.c.channel == channel, audit_rows.c.action == act.event.value, audit_rows.c.at == now_ms)
+def _last_entry(tx: Tx, channel: str, event: Event) -> int:
+    """Return the id of the last audit entry of the change that this transaction has made."""
+    of_change = (audit_rows.c.channel == channel, audit_rows.c.action == event.value)
     query = select(audit_rows.c.id).where(*of_change).order_by(audit_rows.c.id.desc()).limit(1)
     return int(tx.execute(query).scalar_one())
 
@@ -301,18 +331,11 @@ def _access(tx: Tx, by: Caller, channel: str, act: FileAction) -> Access:
 def _choose(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> tuple[Access, Sequence[AnyRow]]:
     """Return the rows of the chosen files, by subdir and name, if the caller can do this to all of them."""
     access = _access(tx, by, channel, act)
-    rows = _find(tx, access.channel_id, selection)
+    rows = _read(tx, _queries(access.channel_id, selection))
     if not rows:
         permissions.require(by, act.action, access, channel_name=channel)
         raise _missing_files(selection)
-    refused = [
-        row
-        for row in rows
-        if permissions.decide(by, act.action, access, own_file=_is_own(by, row), package=row.package)
-        is not Verdict.ALLOWED
-    ]
-    if refused:
-        _raise_refusal(by, act, access, channel, refused, is_one=len(rows) == 1)
+    _require_each(by, act, access, channel, rows)
     found = {row.path for row in rows}
     missing = [place for place in selection.files if place not in found]
     if missing and selection.package:
@@ -327,6 +350,18 @@ def _choose(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Select
             "Choose one version or one platform at a time.",
         )
     return access, rows
+
+
+def _require_each(by: Caller, act: FileAction, access: Access, channel: str, rows: Sequence[AnyRow]) -> None:
+    """Refuse the caller if they cannot do this to all of these files."""
+    refused = [
+        row
+        for row in rows
+        if permissions.decide(by, act.action, access, own_file=_is_own(by, row), package=row.package)
+        is not Verdict.ALLOWED
+    ]
+    if refused:
+        _raise_refusal(by, act, access, channel, refused, is_one=len(rows) == 1)
 
 
 def _raise_refusal(
@@ -367,8 +402,8 @@ def _named(places: Sequence[str]) -> str:
     return ", ".join(places[:_NAMES_IN_A_REFUSAL]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _find(tx: Tx, channel_id: int, selection: Selection) -> list[AnyRow]:
-    rows = [row for query in _queries(channel_id, selection) for row in tx.execute(query)]
+def _read(tx: Tx, queries: Iterable[Select[Any]]) -> list[AnyRow]:
+    rows = [row for query in queries for row in tx.execute(query)]
     return sorted(rows, key=lambda row: (row.subdir, row.package, row.file_name))
 
 
@@ -391,36 +426,62 @@ def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
             yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(batch))
 
 
-def _write_states(tx: Tx, ids: Sequence[int], state: FileState, reason: str) -> None:
-    for batch in in_batches(ids, _ROWS_AT_ONCE):
-        tx.execute(update(files).where(files.c.id.in_(batch)).values(state=state.value, yank_reason=reason))
+def _write(tx: Tx, rows: Sequence[AnyRow], values: Mapping[str, Any]) -> None:
+    for batch in in_batches([row.id for row in rows], _ROWS_AT_ONCE):
+        tx.execute(update(files).where(files.c.id.in_(batch)).values(values))
+
+
+def _update_indexes(
+    site: Site,
+    tx: Tx,
+    channel_id: int,
+    rows: Sequence[AnyRow],
+    changed: Sequence[tuple[AnyRow, FileState]],
+    now_ms: int,
+) -> dict[str, int]:
+    """Update the index for the files that changed; return the revisions of the subdirs of all `rows`."""
+    revisions = {}
+    for subdir in dict.fromkeys(row.subdir for row in rows):
+        of_subdir = [(row, state) for row, state in changed if row.subdir == subdir]
+        revisions[subdir] = _update_index(site, tx, channel_id, subdir, of_subdir, now_ms)
+    return revisions
 
 
 def _update_index(
-    site: Site, tx: Tx, channel_id: int, name: str, rows: Sequence[AnyRow], state: FileState, now_ms: int
+    site: Site, tx: Tx, channel_id: int, name: str, changed: Sequence[tuple[AnyRow, FileState]], now_ms: int
 ) -> int:
-    """Update the index of a subdir for these files of it; return its revision."""
+    """Update the index of a subdir for these files of it and their new states; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
     assert subdir is not None  # it has files
-    if not rows:
+    if not changed:
         return subdir.revision
-    if state is FileState.DELETED:
-        for batch in in_batches([row.file_name for row in rows], _ROWS_AT_ONCE):
-            sidecars.forget(tx, subdir.id, batch)
+    deleted = [row for row, state in changed if state is FileState.DELETED]
+    for batch in in_batches([row.file_name for row in deleted], _ROWS_AT_ONCE):
+        sidecars.forget(tx, subdir.id, batch)
     changes: dict[str, list[IndexedFile]] = {}
-    for row in rows:
+    for row, state in changed:
         file_record = IndexedFile(row.file_name, state, Section(row.section), row.indexed_at, row.record)
         changes.setdefault(row.package, []).append(file_record)
-    grown = -sum(row.size for row in rows) if state is FileState.DELETED else 0
+    grown = -sum(row.size for row in deleted)
     return update_names(tx, subdir, changes, now_ms, site.whole_document_limit, grown=grown, steps=1)
 
 
+_KEEPING_THE_YANK: Mapping[str, Any] = {
+    "earlier_yank_reason": files.c.yank_reason,
+    "earlier_yank_id": case((files.c.earlier_yank_reason.is_(None), files.c.yank_id)),
+}
+_EARLIER_YANK: Mapping[str, Any] = {
+    **NOT_YANKED,
+    "yank_reason": files.c.earlier_yank_reason,
+    "yank_id": files.c.earlier_yank_id,
+}
 _ROWS: Select[Any] = (
     select(
         files.c.id,
         files.c.file_name,
         files.c.state,
         files.c.yank_reason,
+        files.c.earlier_yank_reason,
         files.c.section,
         files.c.indexed_at,
         files.c.record,

@@ -33,7 +33,7 @@ from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import SeawayError
-from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
+from seaway.indexing.file_rows import NOT_YANKED, FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
 from seaway.mail.outbox import Outbox
 from seaway.packages.files import WARNINGS
@@ -353,7 +353,7 @@ def _write_files(
             "package_id": package_ids[candidate.file_name.name],
             "file_name": str(candidate.file_name),
             "state": FileState.LISTED.value,
-            "yank_reason": "",
+            **NOT_YANKED,
             "section": candidate.section.value,
             "version": candidate.file_name.version,
             "size": candidate.hashes.size,

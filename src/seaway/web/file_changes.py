@@ -22,7 +22,7 @@ from seaway.http.caller import caller_of
 from seaway.http.page_forms import Form, form_of
 from seaway.http.parts import parts_of
 from seaway.packages import removal, versions
-from seaway.packages.removal import ChosenFile, FileAction, RemovalResult, Selection
+from seaway.packages.removal import ChosenFile, FileAction, RemovalResult, Selection, UndoneYank
 from seaway.packages.versions import VersionLine
 from seaway.web.channel_pages import read_for_caller
 from seaway.web.page_message import Message, Undo
@@ -98,16 +98,15 @@ async def change(request: Request) -> Response:
 
 
 async def undo_yank(request: Request) -> Response:
-    """Unyank the files that a yank has yanked; the message after the yank has the button."""
+    """Undo a yank; the message after the yank has the button."""
     by, names = await caller_of(request), request.path_params
     form = await form_of(request)
     yank = form.text("yank")
     if not yank.isascii() or not yank.isdigit() or len(yank) > _MAX_DIGITS:
         raise Malformed("The form does not say which yank to undo.", "Unyank the files on their page.")
     parts = parts_of(request)
-    changed = await to_thread.run_sync(lambda: removal.undo_yank(parts.site, by, names["channel"], int(yank)))
-    text = f"The yank was undone: solvers can choose {counted(len(changed.files), 'file')} again."
-    return redirect_with_message(request, _page_of_files(names, changed.files), text)
+    undone = await to_thread.run_sync(lambda: removal.undo_yank(parts.site, by, names["channel"], int(yank)))
+    return redirect_with_message(request, _page_of_files(names, undone.files), _text_of_undone(undone))
 
 
 def allowed(
@@ -134,6 +133,13 @@ def _text(act: FileAction, selection: Selection, changed: RemovalResult) -> str:
     if not selection.files:
         return f"{selection} was {participle}: {count:,} files."
     return f"{count:,} files of {selection.package} were {participle}."
+
+
+def _text_of_undone(undone: UndoneYank) -> str:
+    listed, yanked = counted(len(undone.listed), "file"), counted(len(undone.yanked), "file is", "files are")
+    results = [f"solvers can choose {listed} again"] if undone.listed else []
+    results += [f"{yanked} yanked as before"] if undone.yanked else []
+    return f"The yank was undone: {', and '.join(results)}."
 
 
 def _undo(request: Request, changed: RemovalResult) -> Undo | None:

@@ -735,6 +735,9 @@ def upgrade() -> None:
         sa.Column("file_name", _name(211), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("yank_reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("yank_id", sa.BigInteger()),
+        sa.Column("earlier_yank_id", sa.BigInteger()),
+        sa.Column("earlier_yank_reason", sa.Text()),
         sa.Column("section", sa.String(length=16), nullable=False),
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
@@ -755,6 +758,13 @@ def upgrade() -> None:
     op.create_index("ix_files_subdir_id_lower_file_name", "files", ["subdir_id", sa.text("lower(file_name)")])
     op.create_index("ix_files_sha256", "files", ["sha256"])
     op.create_index("ix_files_subdir_id_package_id", "files", ["subdir_id", "package_id"])
+    op.create_index(
+        "ix_files_yank_id",
+        "files",
+        ["yank_id"],
+        sqlite_where=sa.text("yank_id IS NOT NULL"),
+        postgresql_where=sa.text("yank_id IS NOT NULL"),
+    )
     op.create_table(
         "fragments",
         sa.Column("subdir_id", _id(), nullable=False),
