@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.demo_site import DemoSite
 
@@ -73,6 +73,41 @@ def test_chart_of_downloads(page: Page) -> None:
     assert page.evaluate(HAS_COLOR, dark)
     page.locator("[data-canvas] .u-over").hover()
     expect(page.locator("[data-caption]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: (Downloads \d+|no downloads)$"))
+
+
+def test_the_last_choice_of_a_chart_counts(page: Page) -> None:
+    """An answer that arrives after that of a later choice is not shown."""
+    page.goto("/channels/robots/packages/pixi-editor?version=1.0.0")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile("days=90"), hold)
+    page.get_by_role("link", name="90 days").click()
+    page.get_by_role("link", name="365 days").click()
+    expect(page.locator("[data-sum]")).to_have_text(re.compile("in 365 days$"))
+    with page.expect_response(re.compile("days=90")) as arrived:
+        held[0].continue_()
+    arrived.value.finished()
+    page.evaluate("new Promise((done) => setTimeout(done))")  # the scripts have seen the response
+    expect(page.locator("[data-sum]")).to_have_text(re.compile("in 365 days$"))
+    expect(page).to_have_url(re.compile("days=365"))
+
+
+@pytest.mark.parametrize("answer", ["", "<p>No chart</p>"], ids=["no connection", "no chart"])
+def test_chart_that_cannot_be_fetched_is_opened_as_a_page(page: Page, answer: str) -> None:
+    page.goto("/channels/robots/packages/pixi-editor")
+    page.route(
+        re.compile("days=90"),
+        lambda route: (
+            route.fulfill(body=answer, content_type="text/html") if answer else route.abort("connectionreset")
+        ),
+        times=1,
+    )
+    with page.expect_navigation(url=re.compile("days=90")):
+        page.get_by_role("link", name="90 days").click()
+    expect(page.locator("[data-sum]")).to_have_text(re.compile("in 90 days$"))
 
 
 def test_charts_of_statistics(page: Page) -> None:

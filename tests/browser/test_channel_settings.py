@@ -105,6 +105,15 @@ def test_members_are_filtered_while_typing(demo: DemoSite, page: Page, channel: 
     expect(page.get_by_text("1 of 3 members.")).to_be_visible()
 
 
+def test_filtered_page_of_members_leads_back_to_all(page: Page, channel: str) -> None:
+    """Its rows are filtered by the server, so clearing the field asks the server for the others."""
+    page.goto(f"/channels/{channel}/settings/members?filter=no-such-member")
+    page.get_by_role("searchbox", name="Filter members").fill("")
+    expect(page.get_by_role("link", name="Show all")).to_be_visible()
+    page.get_by_role("searchbox", name="Filter members").press("Enter")
+    expect(page.locator("#members-list > [data-text]").first).to_be_visible()
+
+
 @pytest.fixture
 def forge(demo: DemoSite, channel: str) -> Iterator[LocalIssuer]:
     """A registered GitLab instance, named after the channel."""

@@ -499,7 +499,7 @@ DELETE /api/v1/me/totp                                    404       404       40
 POST /api/v1/me/totp                                      200       200       200       200       200       403
 POST /api/v1/me/totp/confirm                              401       401       401       401       401       403
 POST /api/v1/me/recovery-codes                            403       403       403       403       403       403
-DELETE /api/v1/me/second-factor-reset                     204       204       204       204       204       204
+DELETE /api/v1/me/second-factor-reset                     404       404       404       404       404       404
 GET /api/v1/me/passkeys                                   200       200       200       200       200       200
 POST /api/v1/me/passkeys/options                          200       200       200       200       200       403
 POST /api/v1/me/passkeys                                  401       401       401       401       401       403

@@ -7,8 +7,9 @@ from functools import cache
 from joserfc.jwk import RSAKey
 
 from seaway.callers.caller import OPERATOR
-from seaway.sign_in import user_invitations
+from seaway.sign_in import second_factors, user_invitations
 from seaway.trusted_publishing import issuers
+from seaway.users import users
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form
 
 
@@ -17,6 +18,21 @@ def _disabling_an_account(context: MatrixContext, _caller: str) -> Iterable[Rout
     yield RouteRequest(
         f"/api/v1/users/{context.site.factory.user(context.site.new_name('other'))}", json={"disabled": True}
     )
+
+
+@builds("POST /api/v1/users/{user}/second-factor-reset")
+def _requesting_a_reset(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.factory.second_factor(context.site.new_name("other"))
+    yield RouteRequest(f"/api/v1/users/{name}/second-factor-reset")
+
+
+@builds("DELETE /api/v1/users/{user}/second-factor-reset")
+def _canceling_a_reset(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name, seaway = context.site.factory.second_factor(context.site.new_name("other")), context.site.factory.seaway
+    with seaway.site.database.write_site() as tx:
+        parts, now_ms = seaway.request_parts.accounts, seaway.site.clock.now_ms()
+        second_factors.request_reset(parts, tx, now_ms, OPERATOR, users.get(tx, name).id)
+    yield RouteRequest(f"/api/v1/users/{name}/second-factor-reset")
 
 
 @builds("POST /api/v1/users")
@@ -105,7 +121,7 @@ def _changing_an_issuer_by_page(context: MatrixContext, _caller: str) -> Iterabl
 
 @builds("POST /admin/users/{user}/{act}")
 def _changing_a_user_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
-    user = context.site.factory.user(context.site.new_name("other"))
+    user = context.site.factory.second_factor(context.site.new_name("other"))
     for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
     yield form(f"/admin/users/{new_invited_user(context)}/invite")

@@ -133,7 +133,7 @@ async def test_clock_behind_for_a_while_destroys_nothing(
 ) -> None:
     """A machine without a clock battery starts in the past, and the cleanup can run before NTP sets the time."""
     factory.channel("one", owner="ada")
-    factory.user("bob")
+    factory.second_factor("bob")
     factory.key("ada", days=30)
     await publish_file(seaway, "one", conda())
     accounts = seaway.request_parts.accounts

@@ -285,6 +285,8 @@ async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: 
         assert [True, True] == [second_factors.of_user(tx, user_id).any for user_id in (ada, bob)]
         second_factors.cancel_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, bob)
         assert [True, False] == [second_factors.ends_at(tx, user_id) is not None for user_id in (ada, bob)]
+        with pytest.raises(NotFound, match="No removal of second factors is pending"):
+            second_factors.cancel_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, bob)
     clock.move(HOUR_MS + MINUTE_MS)
     seaway.runner.run_due()
     with seaway.site.database.read() as tx:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from sqlalchemy import insert
+
 from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, Clock
+from seaway.database.tables import totp
 from seaway.keys import api_keys
 from seaway.publishing.publish import Published, publish
 from seaway.server import wiring
@@ -58,6 +61,14 @@ class Factory:
             if users.find(tx, name) is None:
                 users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
                 users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
+        return name
+
+    def second_factor(self, name: str) -> str:
+        """Give the user an authenticator app, whose codes nobody knows; return the name."""
+        self.user(name)
+        with self.seaway.site.database.write_site() as tx:
+            user_id = users.get(tx, name).id
+            tx.execute(insert(totp).values(user_id=user_id, seed=b"", confirmed_at=self._now(), last_step=0))
         return name
 
     def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:

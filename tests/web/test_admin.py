@@ -301,6 +301,7 @@ def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:
 def test_second_factor_reset_is_scheduled_and_can_be_canceled(admin: Admin, shared: Seaway) -> None:
     """The page shows when the factors will be removed."""
     name = new_user(shared)
+    Factory(shared).second_factor(name)
     with shared.site.database.read() as tx:
         user_id = users.get(tx, name).id
     admin.fill(f"/admin/users/{name}/reset")
@@ -310,6 +311,19 @@ def test_second_factor_reset_is_scheduled_and_can_be_canceled(admin: Admin, shar
     admin.fill(f"/admin/users/{name}/cancel-reset")
     with shared.site.database.read() as tx:
         assert second_factors.ends_at(tx, user_id) is None
+    again = admin.fill(f"/admin/users/{name}/cancel-reset")
+    assert (404, True) == (again.status_code, "No removal of second factors is pending." in again.text)
+    assert ["second-factor.reset-canceled", "second-factor.reset-requested"] == last_actions(shared, 2)
+
+
+def test_reset_of_no_second_factors_is_refused(admin: Admin, shared: Seaway) -> None:
+    """The confirmation has no button, and the form is refused."""
+    name = new_user(shared)
+    refusal = f"{name} has no second factor."
+    asked = admin.get(f"/admin/users/{name}/reset")
+    assert (True, False) == (refusal in asked.text, "Remove in 72 hours" in asked.text)
+    refused = admin.fill(f"/admin/users/{name}/reset")
+    assert (409, True) == (refused.status_code, refusal in refused.text)
 
 
 def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
@@ -435,6 +449,23 @@ def test_issuer_is_added_disabled_and_removed(admin: Admin, shared: Seaway) -> N
     assert 404 == admin.get(f"/admin/issuers/{name}").status_code
     builtin = admin.fill("/admin/issuers/github/remove")
     assert (400, True) == (builtin.status_code, "Disable it instead." in builtin.text)
+
+
+def test_keys_that_cannot_be_fetched_are_reported_and_the_static_ones_stay(admin: Admin, shared: Seaway) -> None:
+    """The message is no success, with or without static keys."""
+    name = f"offline-{next(_numbers)}"
+    admin.fill("/admin/issuers", name=name, issuer=f"http://127.0.0.1:9/{name}", kind="gitlab")
+    fetched = admin.fill(f"/admin/issuers/{name}/fetch")
+    assert f"The keys of {name} were not fetched: " in admin.get(fetched.headers["location"]).text
+    key = RSAKey.generate_key(2048, {"kid": "harbour"}, private=False)
+    key_set = json.dumps({"keys": [key.as_dict(private=False) | {"kid": "harbour"}]})
+    admin.fill(f"/admin/issuers/{name}/keys", keys=key_set)
+    before = last_actions(shared, 1)
+    fetched = admin.fill(f"/admin/issuers/{name}/fetch")
+    assert "The keys that an admin set are still used." in admin.get(fetched.headers["location"]).text
+    with shared.site.database.read() as tx:
+        assert issuers.get(tx, name).static_keys == key_set
+    assert before == last_actions(shared, 1)
 
 
 def test_storage_page_shows_channels_and_the_last_sweep(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:

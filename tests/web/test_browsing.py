@@ -513,6 +513,8 @@ def test_metadata_is_corrected_and_restored_on_the_file_page(site: Site, http: h
         assert (422, True) == (refused.status_code, "a &gt;=&gt;</textarea>" in refused.text)
         assert fingerprints_of(form) == fingerprints_of(refused.text)
         assert 400 == browser.post(f"{page_path}/correction", data=fields).status_code
+        unprintable = browser.post(f"{page_path}/correction", data={**fields, "reason": "pin\x07"})
+        assert (400, True) == (unprintable.status_code, 'id="reason-error"' in unprintable.text)
         response = browser.post(f"{page_path}/correction", data={**fields, "reason": "<b>pin</b>"})
         assert (303, page_path) == (response.status_code, response.headers["location"])
         page = shown(browser, response.headers["location"])

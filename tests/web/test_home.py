@@ -197,6 +197,17 @@ def test_unverified_user_resends_the_email_from_the_home_page(new_browser: Calla
     response = browser.send("/account/emails/send", back="/account/keys")
     assert "/account/keys" == response.headers["location"]
     assert f"We sent a verification email to {name}@example.com." in browser.get("/account/keys").text
+    other = browser.send("/account/emails/send", address="nobody@example.com")
+    assert (404, True) == (other.status_code, "This email address is not in your account." in other.text)
+
+
+def test_verified_and_primary_address_stays_as_it_is(browser: HttpBrowser, ada: str) -> None:
+    """Sending or choosing it again is no change, and signs out no browser."""
+    browser.sign_in(ada)
+    for act, sentence in (("send", "Your email address is already verified."), ("primary", "is already your primary")):
+        browser.get("/account/emails")
+        assert 303 == browser.send(f"/account/emails/{act}", address=f"{ada}@example.com").status_code
+        assert sentence in browser.get("/account/emails").text
 
 
 @pytest.mark.parametrize(

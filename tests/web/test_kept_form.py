@@ -27,6 +27,14 @@ def send_form(browser: HttpBrowser, page: httpx.Response, action: str, **typed: 
     return browser.send(action, **(form_in(page, action) | typed))
 
 
+def waits_for_confirmation(browser: HttpBrowser, user: str, clock: ManualClock, **fields: str) -> httpx.Response:
+    """Return the confirmation that keeps a form for a key."""
+    browser.sign_in(user)
+    clock.move(31 * MINUTE_MS)
+    browser.get("/account/keys")
+    return browser.send("/account/keys", **(_KEY | fields))
+
+
 def test_form_is_sent_after_the_password_was_confirmed(
     browser: HttpBrowser, ada: str, shared_clock: ManualClock
 ) -> None:
@@ -100,6 +108,88 @@ def test_kept_forms_lead_only_to_this_site(browser: HttpBrowser, ada: str, actio
     fields = form_in(kept, "/continue") | {"kept-action": action}
     sending = browser.send("/continue", **fields)
     assert (200, True) == (sending.status_code, '<form method="post" action="/">' in sending.text)
+
+
+def test_confirmation_with_an_outdated_token_keeps_the_form(
+    browser: HttpBrowser, ada: str, shared_clock: ManualClock
+) -> None:
+    """Invariant 6: the user confirmed in another tab meanwhile, which gives the session a new secret."""
+    kept = waits_for_confirmation(browser, ada, shared_clock)
+    browser.get("/confirm")
+    browser.send("/confirm", proof=PASSWORD)
+    refused = send_form(browser, kept, "/confirm", proof=PASSWORD)
+    assert (403, True, False) == (refused.status_code, f"Send as {ada}" in refused.text, PASSWORD in refused.text)
+    sending = send_form(browser, refused, "/continue")
+    assert "swy-u-" in send_form(browser, sending, "/account/keys").text
+
+
+@pytest.mark.parametrize("outdated", [True, False], ids=["sent twice", "signed out"])
+def test_confirmation_without_a_session_keeps_the_form(
+    browser: HttpBrowser, ada: str, shared_clock: ManualClock, outdated: bool
+) -> None:
+    """Invariant 6: the first of two submissions gave the session a new secret, or the session has ended."""
+    kept = waits_for_confirmation(browser, ada, shared_clock)
+    if outdated:
+        before = browser.session
+        send_form(browser, kept, "/confirm", proof=PASSWORD)
+        browser.set_session(before)
+    else:
+        browser.get("/account")
+        browser.send("/signout")
+    refused = send_form(browser, kept, "/confirm", proof=PASSWORD)
+    assert (401, True, False) == (
+        refused.status_code,
+        "Your session has ended" in refused.text,
+        "proof" in refused.text,
+    )
+    browser.sign_in(ada)
+    sending = send_form(browser, refused, "/continue")
+    assert "swy-u-" in send_form(browser, sending, "/account/keys").text
+
+
+def test_continuing_with_an_outdated_mark_keeps_the_form(browser: HttpBrowser, ada: str) -> None:
+    """Invariant 6."""
+    browser.sign_in(ada)
+    browser.set_session("swy-s-ended")
+    kept = browser.send("/account/keys", **_KEY)
+    browser.sign_in(ada)
+    refused = browser.send("/continue", **(form_in(kept, "/continue") | {"csrf_token": "outdated"}))
+    assert (403, True) == (refused.status_code, f"Send as {ada}" in refused.text)
+    sending = send_form(browser, refused, "/continue")
+    assert "swy-u-" in send_form(browser, sending, "/account/keys").text
+
+
+@pytest.mark.parametrize("path", ["/continue", "/confirm"])
+def test_carried_forms_of_other_sites_are_not_kept(browser: HttpBrowser, ada: str, path: str) -> None:
+    """Invariant 1."""
+    browser.sign_in(ada)
+    fields = {"kept-action": "/account/keys", "kept:name": "ci", "csrf_token": ""}
+    refused = browser.send(path, **fields, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (403, False) == (refused.status_code, "kept:" in refused.text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"), [({"name": "x" * 65_300}, 422), ({f"empty{number}": "" for number in range(1_994)}, 200)]
+)
+def test_the_largest_form_is_kept(
+    browser: HttpBrowser, ada: str, shared_clock: ManualClock, fields: dict[str, str], status: int
+) -> None:
+    """Its fields have longer names in the form that carries it."""
+    kept = waits_for_confirmation(browser, ada, shared_clock, **fields)
+    sending = send_form(browser, kept, "/confirm", proof=PASSWORD)
+    assert (200, True) == (sending.status_code, "data-send" in sending.text)
+    assert status == send_form(browser, sending, "/account/keys").status_code
+
+
+def test_password_of_an_invitation_is_not_kept(browser: HttpBrowser, ada: str) -> None:
+    """Invariant 5."""
+    browser.sign_in(ada)
+    browser.set_session("swy-s-ended")
+    browser.get("/signin")
+    refused = browser.send("/invite/swy-ln-unknown", password=PASSWORD)
+    assert (404, False) == (refused.status_code, "kept:" in refused.text)
+    outdated = browser.send("/invite/swy-ln-unknown", password=PASSWORD, csrf_token="outdated")
+    assert (403, False) == (outdated.status_code, "kept:" in outdated.text)
 
 
 def test_password_forms_report_refusals_themselves(browser: HttpBrowser, ada: str) -> None:

@@ -631,6 +631,59 @@ def test_invitation_is_accepted_with_its_link(
     assert 404 == browser.get(f"/invitations/{secret}").status_code
 
 
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        (None, "You joined {} as a contributor."),
+        (Role.VIEWER, "You are now a contributor of {}."),
+        (Role.CONTRIBUTOR, "You are already a contributor of {}."),
+        (Role.OWNER, "You are already the owner of {}."),
+    ],
+)
+def test_accepting_an_invitation_reports_the_role_afterwards(
+    shared: Seaway,
+    owner: Owner,
+    ada: str,
+    new_browser: Callable[[], HttpBrowser],
+    channel: str,
+    before: Role | None,
+    sentence: str,
+) -> None:
+    """Accepting never lowers a role."""
+    user, browser = ada if before is Role.OWNER else new_user(shared), new_browser()
+    if before in (Role.VIEWER, Role.CONTRIBUTOR):
+        Factory(shared).member(channel, user, before)
+    secret = invited(shared, channel, Role.CONTRIBUTOR)
+    browser.sign_in(user)
+    browser.get(f"/invitations/{secret}")
+    browser.send(f"/invitations/{secret}/accept")
+    assert sentence.format(channel) in browser.get("/account").text
+    assert (before if before is Role.OWNER else Role.CONTRIBUTOR) is role_of(shared, channel, user)
+
+
+def test_owner_is_not_invited(shared: Seaway, owner: Owner, ada: str, channel: str) -> None:
+    """Addresses of other members are not revealed."""
+    page, member = f"/channels/{channel}/settings/members", new_user(shared)
+    Factory(shared).member(channel, member, Role.CONTRIBUTOR)
+    refused = owner.on(page, "", who=f"{ada.upper()}@example.com", role="viewer")
+    assert (409, True) == (refused.status_code, f"belongs to the owner of {channel}." in refused.text)
+    assert 'id="who-error"' in refused.text
+    assert 303 == owner.on(page, "", who=f"{member}@example.com", role="viewer").status_code
+
+
+def test_removing_a_missing_logo_reports_no_change(owner: Owner, channel: str) -> None:
+    page = f"/channels/{channel}/settings"
+    owner.on(page, "/logo", none="1")
+    shown = owner.get(page).text
+    assert ("The channel has no logo." in shown, "The logo was removed." in shown) == (True, False)
+
+
+@pytest.mark.parametrize("field", ["description", "v3_message"])
+def test_control_characters_are_reported_at_the_field(owner: Owner, channel: str, field: str) -> None:
+    refused = owner.on(f"/channels/{channel}/settings", "", **{field: "Ships\x07"})
+    assert (422, True) == (refused.status_code, f'id="{field}-error"' in refused.text)
+
+
 def test_invitation_shows_the_logo_of_public_channels_only(
     shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
@@ -654,11 +707,11 @@ def test_invitation_is_declined_without_an_account(
     assert 404 == browser.get(f"/invitations/{secret}").status_code
 
 
-def invited(seaway: Seaway, channel: str) -> str:
+def invited(seaway: Seaway, channel: str, role: Role = Role.VIEWER) -> str:
     with seaway.site.database.write_site() as tx:
         now_ms = seaway.site.clock.now_ms()
         _, secret = invitations.invite(
-            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, outbox=None
+            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", role, outbox=None
         )
     return secret
 
@@ -707,6 +760,25 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert 303 == owner.on(page, "/delete").status_code
     assert f"The group {name} was deleted." in owner.get("/account/groups").text
     assert name not in owner.get("/account/groups").text
+
+
+def test_adding_a_member_of_a_group_again_changes_nothing(shared: Seaway, owner: Owner) -> None:
+    """Only the button of a member takes the manager right away; the form without its box does not."""
+    name, user = f"crew-{next(_numbers)}", new_user(shared)
+    owner.on("/account/groups", "", name=name)
+    page = f"/account/groups/{name}"
+    owner.on(page, "", user=user)
+    owner.on(page, "", user=user)
+    assert f"{user} is already in {name}." in owner.get(page).text
+    owner.on(page, "", user=user, manager="on")
+    for fields in ({}, {"manager": "on"}):
+        owner.on(page, "", user=user, **fields)
+        assert f"{user} is already {'a manager of' if fields else 'in'} {name}." in owner.get(page).text
+    with shared.site.database.read() as tx:
+        assert [True, True] == [member.is_manager for member in groups.get(tx, OPERATOR, name)[1]]
+    assert '<input type="hidden" name="manager" value="off">' in owner.get(page).text
+    owner.on(page, "", user=user, manager="off")
+    assert f"{user} is no longer a manager of {name}." in owner.get(page).text
 
 
 def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser]) -> None:

@@ -44,15 +44,18 @@ def _checked_description(text: Any) -> Any:
         raise Invalid(
             f"A description can have at most {MAX_DESCRIPTION:,} printable characters.",
             "Shorten it, or remove control characters.",
+            field="description",
         )
     return text
 
 
 def _checked_v3_message(text: Any) -> Any:
     if isinstance(text, str) and len(text.encode()) > MAX_V3_MESSAGE:
-        raise Invalid(f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
+        sentence = f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes."
+        raise Invalid(sentence, "Shorten it.", field="v3_message")
     if isinstance(text, str) and has_controls(text.replace("\n", "")):
-        raise Invalid("The message about v3 packages contains a control character, such as a tab.", "Remove it.")
+        sentence = "The message about v3 packages contains a control character, such as a tab."
+        raise Invalid(sentence, "Remove it.", field="v3_message")
     return text
 
 

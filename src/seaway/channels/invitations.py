@@ -4,11 +4,12 @@ Invitations to become a member of a channel, sent to an email address.
 1. The link is sent to that address. Anyone who has it can use it once, within a week, until it is withdrawn.
    Only a digest of its secret is stored. The user who verified that address can also answer without the link.
 2. Accepting requires a signed-in user with a verified account, which need not have that address if it has the link.
-3. Accepting never lowers a role, and never makes the user an owner.
+3. Accepting never lowers a role, and never makes the user an owner. The owner is not invited: only callers who know
+   the owner's email addresses can invite, so that refusal reveals nothing; for other members it would.
 4. Expired, withdrawn, answered and invented invitations get the same refusal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, func, insert, select
 
@@ -27,7 +28,7 @@ from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import invitations, users
-from seaway.errors import Malformed, NotFound, TooManyRequests
+from seaway.errors import Conflict, Malformed, NotFound, TooManyRequests
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 from seaway.users import emails, pending_offers
@@ -62,6 +63,7 @@ def invite(
     if role is Role.OWNER:
         raise Malformed(f"{channel} has exactly one owner.", "Choose the role viewer or contributor.")
     folded = emails.case_folded(address)
+    _refuse_owner(tx, access.channel_id, channel, address)
     _count_email(tx, now_ms, by, folded)
     of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
     tx.execute(delete(invitations).where(*of_address))
@@ -136,7 +138,11 @@ def get_addressed(tx: Tx, now_ms: int, by: Caller, invitation_id: int) -> Invita
 
 
 def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
-    """Make the caller a member; in a transaction of the channel that `get_by_secret` returns, or of the site."""
+    """
+    Make the caller a member, and return the invitation with the role that the caller has now.
+
+    In a transaction of the channel that `get_by_secret` returns, or of the site.
+    """
     require_site(by, SiteAction.JOIN)
     require_verified(by)
     return _accept(tx, now_ms, by, get_by_secret(tx, now_ms, secret), outbox)
@@ -145,7 +151,7 @@ def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | Non
 def accept_addressed(
     tx: Tx, now_ms: int, by: Caller, invitation_id: int, *, outbox: Outbox | None = None
 ) -> Invitation:
-    """Make the caller a member without the link; in a transaction of the channel that `get_addressed` returns."""
+    """Like `accept`, without the link; in a transaction of the channel that `get_addressed` returns."""
     require_verified(by)
     return _accept(tx, now_ms, by, get_addressed(tx, now_ms, by, invitation_id), outbox)
 
@@ -187,7 +193,7 @@ def _accept(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, outbox: Out
         invited=invitation.address,
     )
     _tell_owner(tx, now_ms, by, access.channel_id, invitation, outbox, decision=f"{by.name} accepted")
-    return invitation
+    return replace(invitation, role=role)
 
 
 def _decline(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, outbox: Outbox | None) -> Invitation:
@@ -223,6 +229,12 @@ def _count_email(tx: Tx, now_ms: int, by: Caller, folded: str) -> None:
     refusal = None if by.is_operator else rate_limits.count_all_in(tx, now_ms, *rates)
     if refusal is not None:
         raise refusal
+
+
+def _refuse_owner(tx: Tx, channel_id: int, channel: str, address: str) -> None:
+    user_id = emails.owner_of(tx, address)
+    if user_id is not None and user_id == members.owner_id(tx, channel_id):
+        raise Conflict(f"{emails.normalize(address)} belongs to the owner of {channel}.", "Invite someone else.")
 
 
 def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:

@@ -20,11 +20,13 @@ def put(tx: Tx, now_ms: int, by: Caller, channel: str, sha256: bytes, size: int)
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256=sha256.hex())
 
 
-def remove(tx: Tx, now_ms: int, by: Caller, channel: str) -> None:
-    """Remove the logo of a channel, if it has one."""
+def remove(tx: Tx, now_ms: int, by: Caller, channel: str) -> bool:
+    """Remove the logo of a channel, if it has one; return whether it had one."""
     access = channels.require(tx, by, Action.MANAGE, channel)
-    if tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id)).rowcount:
+    had_one = bool(tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id)).rowcount)
+    if had_one:
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256="")
+    return had_one
 
 
 def is_logo_of(tx: Tx, channel_id: int, sha256: bytes) -> bool:

@@ -30,6 +30,7 @@ _RELOAD = "Reload it and try again."
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _CALLERS_KEY = "seaway.callers"
 _MARK_KEY = "seaway.mark"
+_ANONYMOUS_FORM_KEY = "seaway.anonymous_form"
 
 
 async def caller_of(request: Request, accepted: Accepted = Accepted.ANY) -> Caller:
@@ -55,10 +56,16 @@ def identified_caller(request: Request) -> Caller:
 
 async def check_anonymous_form(request: Request) -> None:
     """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
+    request.scope[_ANONYMOUS_FORM_KEY] = True
     check_same_origin(request)
     mark = cookies_of(request).form_mark_of(request)
     if not mark or not await _has_token(request, sessions.csrf_token(mark)):
-        raise NotAllowed("This page is outdated, for example because you signed in or out.", _RELOAD)
+        raise OutdatedForm("This page is outdated, for example because you signed in or out.", _RELOAD)
+
+
+def is_anonymous_form(request: Request) -> bool:
+    """Return whether the handler has called `check_anonymous_form`; such a form may contain a password."""
+    return _ANONYMOUS_FORM_KEY in request.scope
 
 
 async def signed_in_user(request: Request) -> Caller | None:

@@ -6,6 +6,7 @@ Forms sent by pages, parsed once and within limits: fields, and one file if the 
 2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
 3. Of a form with a large file (`streams_file`), only the fields before the file are read. The CSRF token is among them,
    so it is checked before the first byte of the file is read. The file itself is never held in memory.
+4. A form that carries another one (`carries_form`) has room for the largest one, so that no form is lost on the way.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,12 +24,15 @@ MAX_BYTES = 64 * 1024
 MAX_FILE_BYTES = 512 * 1024
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_FIELDS = 2_000
+_MAX_CARRIER_BYTES = 2 * MAX_BYTES  # each carried field gets a prefix
+_MAX_CARRIER_FIELDS = _MAX_FIELDS + 20
 _SHORTEN = "Shorten the text, or select fewer items."
 _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
 _PARSED_KEY = "seaway.form"
 _FILE_KEY = "seaway.form.file"
 _STREAM_KEY = "seaway.form.stream"
+_CARRIER_KEY = "seaway.form.carrier"
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -113,6 +117,17 @@ def streams_file(name: str) -> Callable[[_Handler], _Handler]:
     return decorate
 
 
+def carries_form(handler: _Handler) -> _Handler:
+    """Accept a form that carries another one in its hidden fields; outermost decorator."""
+
+    @wraps(handler)
+    async def handle(request: Request) -> Response:
+        request.scope[_CARRIER_KEY] = True
+        return await handler(request)
+
+    return handle
+
+
 async def form_of(request: Request) -> Form:
     """Return the form, empty if the body is not a form; raise `Malformed` or `TooLarge` if it cannot be read."""
     parsed: Form | SeawayError | None = request.scope.get(_PARSED_KEY)
@@ -139,9 +154,11 @@ async def _read(request: Request) -> Form:
         return await _read_until_file(request, request.scope[_STREAM_KEY])
     if media_type != _TYPE:
         return Form([])
-    body = await read_body(request, MAX_BYTES, what="form", hint=_SHORTEN)
+    is_carrier = _CARRIER_KEY in request.scope
+    max_bytes, max_fields = (_MAX_CARRIER_BYTES, _MAX_CARRIER_FIELDS) if is_carrier else (MAX_BYTES, _MAX_FIELDS)
+    body = await read_body(request, max_bytes, what="form", hint=_SHORTEN)
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=max_fields, errors="strict")
     except ValueError:
         raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
     _check(pairs)

@@ -128,8 +128,9 @@ def revoke(tx: Tx, now_ms: int, by: Caller, user: User, name: str) -> Key:
     key_id = _id_of(tx, user.id, name)
     if key_id is None:
         raise _no_key(user, name)
-    tx.execute(update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None)).values(revoked_at=now_ms))
-    audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
+    is_valid = (keys.c.id == key_id, keys.c.revoked_at.is_(None))
+    if tx.execute(update(keys).where(*is_valid).values(revoked_at=now_ms)).rowcount:
+        audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
     return next(key for key in all_keys(tx, user.id) if key.id == key_id)
 
 

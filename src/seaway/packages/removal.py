@@ -160,9 +160,9 @@ def checked_reason(reason: str) -> str:
     """Return the reason for a yank as one line; raise `Malformed` if it cannot be stored."""
     line = " ".join(reason.split())
     if len(line) > MAX_REASON:
-        raise Malformed(f"The reason is longer than {MAX_REASON} characters.", "Shorten it.")
+        raise Malformed(f"The reason is longer than {MAX_REASON} characters.", "Shorten it.", field="reason")
     if not line.isprintable():
-        raise Malformed("The reason contains unprintable characters.", "Remove them.")
+        raise Malformed("The reason contains unprintable characters.", "Remove them.", field="reason")
     return line
 
 

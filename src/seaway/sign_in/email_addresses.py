@@ -54,14 +54,16 @@ def remove(accounts: AccountParts, by: Caller, address: str) -> None:
         audit.write(tx, now_ms, by.actor, Event.EMAIL_REMOVED, target=by.name, address=normalized)
 
 
-def make_primary(accounts: AccountParts, by: Caller, address: str) -> None:
-    """Make this the primary address, which receives emails about channels and keys."""
+def make_primary(accounts: AccountParts, by: Caller, address: str) -> bool:
+    """Make this the primary address, which receives emails about channels and keys; return whether it is a new one."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = accounts.site.clock.now_ms()
     normalized = emails.normalize(address)
     with accounts.site.database.write_user(by.user_id) as tx:
-        emails.make_primary(tx, by.user_id, normalized)
+        if not emails.make_primary(tx, by.user_id, normalized):
+            return False
         audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=normalized)
         what = f"The primary email address is now {normalized}."
         account_security.end_sessions_and_notify(accounts, tx, now_ms, by.user_id, what, keep=by.session_id)
+        return True

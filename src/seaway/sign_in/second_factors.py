@@ -19,7 +19,7 @@ from seaway.clock import HOUR_MS, is_before_release
 from seaway.database.engine import Tx
 from seaway.database.tables import passkeys, recovery_codes, totp
 from seaway.database.tables import users as rows
-from seaway.errors import Unavailable
+from seaway.errors import Conflict, NotFound, Unavailable
 from seaway.sign_in import account_security
 from seaway.sign_in.parts import AccountParts
 from seaway.site import Site
@@ -103,9 +103,11 @@ def request_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_
     """Schedule an admin's reset of a user's second factors; return the time in ms at which it takes effect."""
     if is_before_release(now_ms):  # once the clock is corrected, the 72 hours would have passed already
         raise Unavailable("The clock of this server is wrong.", "Ask the operator to correct it, then try again.")
+    user = users.by_id(tx, user_id)
+    if not of_user(tx, user_id).any:
+        raise Conflict(f"{user.name} has no second factor.", "A forgotten password is reset by email.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
-    user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_REQUESTED, target=user.name)
     what = "An admin requested the removal of all second factors. It happens in 72 hours, unless you cancel it."
     account_security.notify(accounts, tx, now_ms, user_id, what)
@@ -113,7 +115,9 @@ def request_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_
 
 
 def cancel_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_id: int) -> None:
-    """Cancel a pending second-factor reset."""
+    """Cancel a pending second-factor reset; `NotFound` if there is none."""
+    if ends_at(tx, user_id) is None:
+        raise NotFound("No removal of second factors is pending.", "It was already canceled or carried out.")
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELED, target=user.name)

@@ -41,12 +41,16 @@ def resend_verification(accounts: AccountParts, by: Caller, address: str, *, cli
     """
     Send the verification email again to an unverified address of the caller's account, and return the address.
 
-    An `address` of "" means the first unverified one. If there is none, nothing is sent and "" is returned.
+    An `address` of "" means the first unverified one. If it is verified, nothing is sent and "" is returned; `NotFound`
+    if it is not in the account.
     """
     assert by.user_id is not None
     now_ms = accounts.site.clock.now_ms()
     with accounts.site.database.read() as tx:
-        unverified = [email.address for email in emails.of_user(tx, by.user_id) if email.verified_at_ms is None]
+        own = emails.of_user(tx, by.user_id)
+    if address and all(email.address != address for email in own):
+        raise NotFound("This email address is not in your account.", "See the list of your email addresses.")
+    unverified = [email.address for email in own if email.verified_at_ms is None]
     recipient = next((known for known in unverified if address in ("", known)), "")
     if not recipient:
         return ""

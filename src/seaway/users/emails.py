@@ -113,12 +113,14 @@ def remove(tx: Tx, user_id: int, address: str) -> None:
     tx.execute(delete(emails).where(*_matching(user_id, address)))
 
 
-def make_primary(tx: Tx, user_id: int, address: str) -> None:
-    """Make a verified address the primary one."""
-    if _get(tx, user_id, address).verified_at_ms is None:
+def make_primary(tx: Tx, user_id: int, address: str) -> bool:
+    """Make a verified address the primary one; return whether it was not the primary one before."""
+    found = _get(tx, user_id, address)
+    if found.verified_at_ms is None:
         raise NotAllowed(f"The email address {address} is not verified.", "Open the link in the verification email.")
     tx.execute(update(emails).where(emails.c.user_id == user_id).values(is_primary=False))
     tx.execute(update(emails).where(*_matching(user_id, address)).values(is_primary=True))
+    return not found.is_primary
 
 
 def _get(tx: Tx, user_id: int, address: str) -> Email:

@@ -4,6 +4,9 @@ Pages of the link in an invitation email.
 Opening the link changes nothing, because mail scanners open links. Accepting requires an account; declining does not.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,12 +18,15 @@ from seaway.api.v1.invitations import (
     answer_invitation,
     respond_to_invitation,
 )
-from seaway.channels import channels, invitations
+from seaway.channels import channels, invitations, members
 from seaway.channels.invitations import Invitation
+from seaway.channels.roles import Role
+from seaway.database.engine import Tx
 from seaway.http.caller import check_anonymous_form
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext, context_of
+from seaway.web.page_message import Message
 from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user
 
@@ -36,8 +42,9 @@ async def show(request: Request) -> Response:
 @for_user
 async def accept(request: Request, call: RequestContext) -> Response:
     """Accept the invitation: the user becomes a member."""
-    found = await to_thread.run_sync(_respond, call, request.path_params["secret"], "accept")
-    return _joined(request, found)
+    secret = request.path_params["secret"]
+    find = partial(invitations.get_by_secret, now_ms=call.now_ms, secret=secret)
+    return await _accept(request, call, find, partial(_respond, call, secret, "accept"))
 
 
 async def decline(request: Request) -> Response:
@@ -52,19 +59,43 @@ async def decline(request: Request) -> Response:
 @for_user
 async def accept_addressed(request: Request, call: RequestContext) -> Response:
     """Accept an invitation to an email address of the user, without its link."""
-    return _joined(request, await _answer(request, call, "accept"))
+    number = (await form_of(request)).number("invitation")
+    find = partial(invitations.get_addressed, now_ms=call.now_ms, by=call.by, invitation_id=number)
+    return await _accept(request, call, find, partial(_answer, call, number, "accept"))
 
 
 @for_user
 async def decline_addressed(request: Request, call: RequestContext) -> Response:
     """Decline an invitation to an email address of the user, without its link."""
-    back = local_path((await form_of(request)).text("back"))
-    return _declined(request, await _answer(request, call, "decline"), back)
+    form = await form_of(request)
+    found = await to_thread.run_sync(_answer, call, form.number("invitation"), "decline")
+    return _declined(request, found, local_path(form.text("back")))
 
 
-def _joined(request: Request, invitation: InvitationShown) -> Response:
-    sentence = f"You joined {invitation.channel} as a {invitation.role}."
-    return redirect_with_message(request, f"/channels/{invitation.channel}", sentence)
+async def _accept(
+    request: Request, call: RequestContext, find: Callable[[Tx], Invitation], answer: Callable[[], InvitationShown]
+) -> Response:
+    before = await to_thread.run_sync(_role_before, call, find)
+    found = await to_thread.run_sync(answer)
+    return redirect_with_message(request, f"/channels/{found.channel}", _accepted(before, found))
+
+
+def _role_before(call: RequestContext, find: Callable[[Tx], Invitation]) -> Role | None:
+    with call.read() as tx:
+        channel = channels.get(tx, find(tx).channel)
+        return members.role_of(tx, channel.id, call.by.user_id or 0)
+
+
+def _accepted(before: Role | None, invitation: InvitationShown) -> Message:
+    """Return a sentence with the role after accepting, which never lowers it."""
+    name, role = invitation.channel, invitation.role
+    if before is None:
+        return Message(f"You joined {name} as a {role}.")
+    if before.value == role:
+        return Message(
+            f"You are already {'the owner' if before is Role.OWNER else f'a {role}'} of {name}.", is_change=False
+        )
+    return Message(f"You are now a {role} of {name}.")
 
 
 def _declined(request: Request, invitation: InvitationShown, path: str) -> Response:
@@ -83,7 +114,5 @@ def _respond(call: RequestContext, secret: str, response: str) -> InvitationShow
     return respond_to_invitation(call, InvitationResponse.parse({"secret": secret, "response": response}))
 
 
-async def _answer(request: Request, call: RequestContext, response: str) -> InvitationShown:
-    number = (await form_of(request)).number("invitation")
-    answer = InvitationAnswer.parse({"response": response})
-    return await to_thread.run_sync(answer_invitation, call, number, answer)
+def _answer(call: RequestContext, number: int, response: str) -> InvitationShown:
+    return answer_invitation(call, number, InvitationAnswer.parse({"response": response}))

@@ -8,6 +8,8 @@ The session had ended, the user had signed in again, or a recent confirmation wa
    again.
 3. It is sent without another click only if the user who saw it is the one who is signed in now.
 4. Files are not kept: the page says so.
+5. A form for callers who are not signed in is not kept: it reports a refusal itself, and may contain a password.
+6. A form that carries a kept one (the confirmation, `/continue`) is refused without losing it; the proof is not kept.
 """
 
 from collections.abc import Iterable
@@ -21,15 +23,15 @@ from seaway.callers.caller import Caller
 from seaway.errors import BadCredential, ConfirmationRequired, NotFound, OutdatedForm, SeawayError
 from seaway.http import caller
 from seaway.http.next_page import local_path
-from seaway.http.page_forms import Form, form_of
+from seaway.http.page_forms import Form, carries_form, form_of
 from seaway.sign_in import sessions
 from seaway.web import confirmation
 from seaway.web.rendering import page, redirect, wants_page
 
 _PREFIX = "kept:"
 _ACTION, _USER = "kept-action", "kept-user"
-# Their forms report a refusal themselves, and must not be sent again with the password in it.
-_NOT_KEPT = ("/signin", "/signup", "/signout", "/reset", "/confirm", "/continue", "/verify", "/first-account")
+_CARRIERS = ("/confirm", "/confirm/passkey", "/continue")
+_NOT_KEPT = ("/signout", "/confirm", "/verify/")  # their forms have nothing to keep, or a proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +65,17 @@ async def page_for(request: Request, error: Exception, plain: Response) -> Respo
     by = caller.identified_caller(request)
     if not _is_kept(request, error, by):
         return None
+    kept = _form_to_keep(request, await form_of(request), by)
+    if kept is None:
+        return None
     caller.check_same_origin(request)
-    form = await form_of(request)
-    fields = tuple((name, value) for name, value in form.pairs if name != caller.TOKEN_FIELD)
-    kept = KeptForm(
-        request.url.path, fields, by.name if by.is_person else "", bool(form.file) or form.streamed is not None
-    )
     if isinstance(error, ConfirmationRequired):
         values = await confirmation.methods_of(request, by)
         return page(request, "confirm.html", status=403, problem=None, next_path="/", kept=kept, **values)
     return _show(request, kept, plain.status_code, await caller.signed_in_user(request))
 
 
+@carries_form
 async def send_again(request: Request) -> Response:
     """Continue with a kept form, if the user is signed in by now."""
     await caller.check_anonymous_form(request)
@@ -106,13 +107,21 @@ def token_of(secret: str) -> str:
 def _is_kept(request: Request, error: Exception, by: Caller) -> bool:
     if request.method != "POST" or not wants_page(request) or "authorization" in request.headers:
         return False
-    if request.url.path.startswith(_NOT_KEPT):
-        return False
     if isinstance(error, ConfirmationRequired | OutdatedForm):
         return True
     # Pages that anonymous callers cannot see say that they do not exist, also when the session has ended.
     has_ended = by.is_anonymous and bool(caller.cookies_of(request).session_of(request))
     return by.is_anonymous and (isinstance(error, BadCredential) or (has_ended and isinstance(error, NotFound)))
+
+
+def _form_to_keep(request: Request, form: Form, by: Caller) -> KeptForm | None:
+    path = request.url.path
+    if path in _CARRIERS:
+        return kept_in(form)
+    if caller.is_anonymous_form(request) or path.startswith(_NOT_KEPT):
+        return None
+    fields = tuple((name, value) for name, value in form.pairs if name != caller.TOKEN_FIELD)
+    return KeptForm(path, fields, by.name if by.is_person else "", bool(form.file) or form.streamed is not None)
 
 
 def _show(request: Request, kept: KeptForm, status: int, user: Caller | None, *, is_repeated: bool = False) -> Response:

@@ -17,7 +17,7 @@ from seaway.callers.caller import Caller
 from seaway.errors import SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, signed_in_user
 from seaway.http.next_page import local_path, with_next
-from seaway.http.page_forms import form_of
+from seaway.http.page_forms import carries_form, form_of
 from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, password_sign_in, sessions
@@ -152,6 +152,7 @@ async def show_confirm(request: Request, call: RequestContext) -> Response:
     )
 
 
+@carries_form
 @for_user
 async def confirm(request: Request, call: RequestContext) -> Response:
     """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
@@ -160,12 +161,14 @@ async def confirm(request: Request, call: RequestContext) -> Response:
     return await _try_confirm(request, call, attempt)
 
 
+@carries_form
 @for_user
 async def confirm_passkey_options(request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for confirming with a passkey."""
     return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request).site, call.by))
 
 
+@carries_form
 @for_user
 async def confirm_passkey(request: Request, call: RequestContext) -> Response:
     """Confirm with a passkey; the session gets a new secret."""

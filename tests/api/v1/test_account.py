@@ -16,6 +16,7 @@ from tests.api.v1.conftest import SignedInUser
 from tests.support.authenticator import Authenticator
 from tests.support.mail import emails_to, text_of
 from tests.support.requests import bearer
+from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE
 
 _OTHER_PASSWORD = "seven lanterns over 4 piers"
@@ -123,11 +124,16 @@ def test_passkey_of_another_user_returns_404(new_user: Callable[..., SignedInUse
 
 
 def test_user_cancels_a_second_factor_reset(new_user: Callable[..., SignedInUser]) -> None:
-    """The user sees its time and can cancel it."""
+    """The user sees its time and can cancel it, once."""
     user, admin = new_user(), new_user(admin=True)
+    assert 409 == admin.api("POST", f"users/{user.name}/second-factor-reset").status_code
+    Factory(user.seaway).second_factor(user.name)
     at = admin.api("POST", f"users/{user.name}/second-factor-reset").json()["at"]
     assert at == user.api("GET", "me/second-factors").json()["ends_at"]
-    assert 204 == user.api("DELETE", "me/second-factor-reset").status_code
+    assert [204, 404] == [user.api("DELETE", "me/second-factor-reset").status_code for _ in range(2)]
+    assert 404 == admin.api("DELETE", f"users/{user.name}/second-factor-reset").status_code
+    actions = audit_actions(user)
+    assert 1 == actions.count("second-factor.reset-canceled"), actions
     assert user.api("GET", "me/second-factors").json()["ends_at"] is None
 
 

@@ -98,7 +98,11 @@ def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: I
 
 @router.post("/invitations/response", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
 def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
-    """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
+    """
+    Accept or decline an invitation. Accepting requires a session; declining requires only the secret.
+
+    After accepting, `role` is the role that you have now: accepting never lowers it.
+    """
     is_accepted = given.response == "accept"
     respond = invitations.accept if is_accepted else invitations.decline
     with call.read() as tx:
@@ -111,7 +115,11 @@ def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Inv
 
 @router.post("/invitations/{invitation}/response", operation_id="answerInvitation")
 def answer_invitation(call: ApiRequestDep, invitation: Id, given: InvitationAnswer) -> Invitation:
-    """Accept or decline an invitation to one of your verified email addresses. Requires a session."""
+    """
+    Accept or decline an invitation to one of your verified email addresses. Requires a session.
+
+    After accepting, `role` is the role that you have now: accepting never lowers it.
+    """
     answer = invitations.accept_addressed if given.response == "accept" else invitations.decline_addressed
     with call.read() as tx:
         channel = invitations.get_addressed(tx, call.now_ms, call.by, invitation).channel

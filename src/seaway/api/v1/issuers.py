@@ -1,6 +1,7 @@
 """Token issuers of trusted publishing, for site admins."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -126,11 +127,18 @@ def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     """
     Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
 
-    Keys set by an admin are no longer used. If the fetch fails, `error` of the response says why.
+    Keys set by an admin are no longer used once others were fetched. If the fetch fails, `error` of the response says
+    why.
     """
-    with call.write_site() as tx:
-        found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
-    call.parts.exchanging.key_sets.refresh(found.key_source)
+    require_site(call.by, SiteAction.CHANGE_SITE)
+    with call.read() as tx:
+        found = issuers.get(tx, issuer)
+    fetched = call.parts.exchanging.key_sets.refresh(replace(found, static_keys=None).key_source)
+    if fetched.error:
+        return _found(call, issuer).model_copy(update={"error": fetched.error})
+    if found.static_keys is not None:
+        with call.write_site() as tx:
+            issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
     return _found(call, issuer)
 
 

@@ -15,6 +15,7 @@ from seaway.http.request_context import RequestContext
 from seaway.sign_in import email_addresses, sign_up
 from seaway.sign_in.parts import AccountParts
 from seaway.users import emails
+from seaway.web.page_message import Message
 from seaway.web.rendering import page
 from seaway.web.user_pages import for_user, submit
 
@@ -53,27 +54,34 @@ async def remove(request: Request, call: RequestContext) -> Response:
 @for_user
 async def make_primary(request: Request, call: RequestContext) -> Response:
     """Make this the email address that emails are sent to."""
-    return await _change(request, call, email_addresses.make_primary, "{} is now your primary email address.")
+    done, unchanged = "{} is now your primary email address.", "{} is already your primary email address."
+    return await _change(request, call, email_addresses.make_primary, done, unchanged=unchanged)
 
 
 async def _change(
     request: Request,
     call: RequestContext,
-    change: Callable[[AccountParts, Caller, str], None],
+    change: Callable[[AccountParts, Caller, str], bool | None],
     message: str,
     *,
+    unchanged: str = "",
     keep_typed: bool = False,
 ) -> Response:
     address = (await form_of(request)).text("address")
     work = partial(change, call.parts.accounts, call.by, address)
+
+    def report(is_changed: bool | None) -> Message:
+        text = unchanged if is_changed is False else message
+        return Message(text.replace("{}", address), is_change=is_changed is not False)
+
     typed = address[: emails.MAX_CHARS] if keep_typed else ""
-    return await submit(
-        request, work, _PAGE, _TEMPLATE, partial(_values, call), message=message.replace("{}", address), typed=typed
-    )
+    return await submit(request, work, _PAGE, _TEMPLATE, partial(_values, call), message=report, typed=typed)
 
 
-def _resent(address: str) -> str:
-    return f"We sent a verification email to {address}." if address else "Your email address is already verified."
+def _resent(address: str) -> Message:
+    if address:
+        return Message(f"We sent a verification email to {address}.")
+    return Message("Your email address is already verified.", is_change=False)
 
 
 def _values(call: RequestContext) -> dict[str, Any]:

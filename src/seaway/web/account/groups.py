@@ -11,12 +11,14 @@ from starlette.responses import Response
 from seaway.api.v1 import groups as groups_api
 from seaway.api.v1.groups import GroupCreate, GroupMemberUpdate
 from seaway.channels import groups
+from seaway.channels.groups import GroupMember
 from seaway.errors import Invalid
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.users import users
+from seaway.web.page_message import Message
 from seaway.web.rendering import page
-from seaway.web.user_pages import for_user, submit
+from seaway.web.user_pages import Report, for_user, submit
 
 T = TypeVar("T")
 
@@ -55,19 +57,21 @@ async def show_one(request: Request, call: RequestContext) -> Response:
 
 @for_user
 async def put_member(request: Request, call: RequestContext) -> Response:
-    """Add a user, or change whether a member is a manager."""
+    """Add a user, or change whether a member is a manager; adding a member again does not make them less."""
     form, name = await form_of(request), request.path_params["group"]
-    user, given = form.text("user"), GroupMemberUpdate(manager=form.is_set("manager"))
+    user, given = form.text("user"), GroupMemberUpdate(manager=form.text("manager") == "on")
     typed = {"user": user[:60], "manager": given.manager}
 
-    def put() -> str:
-        was_member = _is_member(call, name, user)
+    def put() -> Message:
+        member = _member(call, name, user)
+        if member is not None and (member.is_manager is given.manager or not form.is_set("manager")):
+            return Message(f"{user} is already {'a manager of' if given.manager else 'in'} {name}.", is_change=False)
         groups_api.put_group_member(call, name, user, given)
-        if not was_member:
-            return f"{user} was added to {name}{' as a manager' if given.manager else ''}."
-        return f"{user} is {'now' if given.manager else 'no longer'} a manager of {name}."
+        if member is None:
+            return Message(f"{user} was added to {name}{' as a manager' if given.manager else ''}.")
+        return Message(f"{user} is {'now' if given.manager else 'no longer'} a manager of {name}.")
 
-    return await _change(request, put, call, str, typed=typed)
+    return await _change(request, put, call, lambda message: message, typed=typed)
 
 
 @for_user
@@ -98,7 +102,7 @@ async def _change(
     request: Request,
     work: Callable[[], T],
     call: RequestContext,
-    message: str | Callable[[T], str],
+    message: Report[T],
     *,
     then: str = "",
     typed: Mapping[str, Any] = _NOTHING_TYPED,
@@ -111,14 +115,15 @@ async def _change(
     )  # fmt: skip
 
 
-def _is_member(call: RequestContext, group: str, user: str) -> bool:
-    """Return whether the user is in the group; raise an error of the form field if there is no such user."""
+def _member(call: RequestContext, group: str, user: str) -> GroupMember | None:
+    """Return the user as a member of the group, or None; raise an error of the form field if there is no such user."""
     if not user:
         raise Invalid("Enter a user name.", field="user")
     with call.read() as tx:
         if users.find(tx, user) is None:
             raise Invalid(f"There is no user named {user[:60]}.", "Check the spelling.", field="user")
-        return any(member.user == user for member in groups.get(tx, call.by, group)[1])
+        groups.require_manager(tx, call.by, group)
+        return next((member for member in groups.get(tx, call.by, group)[1] if member.user == user), None)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from seaway.errors import NotFound
 from seaway.http.caller import caller_of
 from seaway.http.request_context import RequestContext, in_transaction
 from seaway.web.rendering import page
-from seaway.web.user_pages import Handler, UserHandler, for_user, submit
+from seaway.web.user_pages import Handler, Report, UserHandler, for_user, submit
 
 T = TypeVar("T")
 ReadValues = Callable[[Tx], Mapping[str, Any]]
@@ -62,7 +62,7 @@ async def change(
     work: Callable[[], T],
     *,
     then: str,
-    message: str | Callable[[T], str],
+    message: Report[T],
 ) -> Response:
     """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
     return await submit(

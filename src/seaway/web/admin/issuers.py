@@ -22,6 +22,7 @@ from seaway.trusted_publishing.issuer_states import IssuerState
 from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.confirming import Confirmation
 from seaway.web.admin.listing import option_of, query_of, text_of
+from seaway.web.page_message import Message
 
 _LIST = "/admin/issuers"
 _CONFIRMED = ("disable", "remove")
@@ -30,9 +31,8 @@ _MESSAGES = {
     "disable": "The issuer {} is disabled. Its publish tokens are rejected.",
     "remove": "The issuer {} was removed.",
     "keys": "The keys of {} were set. None are fetched until you choose Fetch keys now.",
-    "fetch": "The keys of {} were fetched.",
 }
-Act = Callable[[RequestContext, str, Form], object]
+Act = Callable[[RequestContext, str, Form], Message | None]
 
 
 class _State(Enum):
@@ -101,7 +101,11 @@ async def act(request: Request, call: RequestContext) -> Response:
     require_recent_confirmation(call.by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
-    work, message = partial(chosen, call, name, form), _MESSAGES[act_name].format(name)
+    work = partial(chosen, call, name, form)
+
+    def message(result: Message | None) -> str | Message:
+        return result or _MESSAGES[act_name].format(name)
+
     if act_name in _CONFIRMED:
         return await change(request, call, "confirm", partial(_confirmation, request), work, then=then, message=message)
     read_values = partial(_read_values, name, form.exact("keys"))
@@ -175,8 +179,12 @@ def _set_keys(call: RequestContext, name: str, form: Form) -> None:
         issuers.set_static_keys(tx, call.now_ms, call.by, name, form.text("keys"))
 
 
-def _fetch(call: RequestContext, name: str, _form: Form) -> None:
-    issuers_api.fetch_issuer_keys(call, name)
+def _fetch(call: RequestContext, name: str, _form: Form) -> Message:
+    found = issuers_api.fetch_issuer_keys(call, name)
+    if not found.error:
+        return Message(f"The keys of {name} were fetched.")
+    used = " The keys that an admin set are still used." if found.static_keys else ""
+    return Message(f"The keys of {name} were not fetched: {found.error}.{used}", is_change=False)
 
 
 _ACTS: Mapping[str, Act] = {

@@ -160,6 +160,10 @@ def _owner_is_not_deleted(facts: UserFacts) -> str:
     return f"{facts.user.name} owns {counted(len(facts.owned), 'channel')}. Transfer or delete them first."
 
 
+def _nothing_to_reset(facts: UserFacts) -> str:
+    return "" if facts.factors.any else f"{facts.user.name} has no second factor."
+
+
 def _update(call: RequestContext, name: str, _form: Form, **fields: bool) -> None:
     users_api.change_user(call, name, UserUpdate(**fields))
 
@@ -216,6 +220,7 @@ ACTIONS: Mapping[str, UserAction] = {
         "Remove the second factors of {}?",
         "Remove in 72 hours",
         _effects_of_reset,
+        _nothing_to_reset,
     ),
     "delete": UserAction(
         _delete,

@@ -19,6 +19,7 @@ from seaway.http.page_forms import Form, accepts_file, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
+from seaway.web.page_message import Message
 from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.settings.settings_pages import change as do
@@ -86,7 +87,7 @@ async def change_logo(request: Request, call: RequestContext) -> Response:
     """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
-        return await do(request, call, SECTION, _drop_logo, message="The logo was removed.")
+        return await do(request, call, SECTION, _drop_logo, message=_dropped)
     put = partial(_put_logo, given_logo(form), request.path_params["channel"])
     return await change_without_transaction(
         request, call, SECTION, put, message="The logo was saved.", logo_address=form.text("logo_address")[:300]
@@ -134,8 +135,12 @@ def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:
     at_field("logo" if given.content else "logo_address", lambda: call.parts.logos.put(call.by, channel, given))
 
 
-def _drop_logo(context: SettingsContext) -> None:
-    logos.remove(context.tx, context.now_ms, context.by, context.channel)
+def _drop_logo(context: SettingsContext) -> bool:
+    return logos.remove(context.tx, context.now_ms, context.by, context.channel)
+
+
+def _dropped(had_one: bool) -> Message:
+    return Message("The logo was removed." if had_one else "The channel has no logo.", is_change=had_one)
 
 
 def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> Notice:
