@@ -55,6 +55,7 @@ for (const place of document.querySelectorAll("[data-part]")) {
   place.setAttribute("aria-busy", "true");
   fetch(place.dataset.part, { headers: { Accept: "text/html" } })
     .then((response) => (response.ok ? response.text() : Promise.reject(new Error(response.statusText))))
-    .then((text) => place.replaceWith(new DOMParser().parseFromString(text, "text/html").getElementById(place.dataset.partId)))
+    .then((text) => new DOMParser().parseFromString(text, "text/html").getElementById(place.dataset.partId))
+    .then((part) => (part ? place.replaceWith(part) : Promise.reject(new Error("the part is missing"))))
     .catch(() => place.removeAttribute("aria-busy"));
 }

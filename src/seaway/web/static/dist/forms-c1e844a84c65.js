@@ -11,6 +11,7 @@ for (const select of document.querySelectorAll("select[data-send-on-change]")) {
 }
 
 for (const field of document.querySelectorAll("[data-filter]")) {
+  if (field.defaultValue) continue; // the server has filtered the list, so the other rows are not on the page
   const rows = [...document.querySelectorAll(`#${field.dataset.filter} > [data-text]`)];
   const status = field.closest("section").querySelector("[data-filter-status]");
   field.form.addEventListener("submit", (event) => event.preventDefault());

@@ -4,6 +4,7 @@ const DAY = 86_400;
 const HEIGHT = 190;
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 let plots = [];
+let asked = 0;
 
 const isoDay = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
 const countText = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : "");
@@ -89,12 +90,21 @@ function draw() {
   });
 }
 
+// The section of a page; null if the page has none, or cannot be fetched.
+async function fetchSection(address) {
+  try {
+    const response = await fetch(address, { headers: { Accept: "text/html" } });
+    const text = response.ok ? await response.text() : "";
+    return new DOMParser().parseFromString(text, "text/html").querySelector("[data-chart-section]");
+  } catch { return null; }
+}
+
 async function update(address) {
-  const response = await fetch(address, { headers: { Accept: "text/html" } });
-  if (!response.ok) { location.assign(address); return; }
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const number = ++asked;
+  const next = await fetchSection(address);
+  if (number !== asked) return; // another choice was made meanwhile
+  if (!next) { location.assign(address); return; }
   const focused = document.activeElement?.id, opened = [...document.querySelectorAll("[data-plot] details")].map((one) => one.open);
-  const next = page.querySelector("[data-chart-section]");
   document.querySelector("[data-chart-section]").replaceWith(next);
   next.querySelectorAll("[data-plot] details").forEach((one, index) => { one.open = opened[index] ?? false; });
   history.replaceState(null, "", address);
