@@ -26,15 +26,21 @@ def test_slash_key_opens_search_and_arrow_keys_select_result(page: Page) -> None
     page.wait_for_url("**/channels/robots/packages/libtrajectory")
 
 
-def test_search_in_channel_updates_while_typing(page: Page) -> None:
+def test_filter_of_a_channel_updates_while_typing(page: Page) -> None:
     """The URL is updated too, so that it can be shared."""
     page.goto("/channels/robots")
-    page.get_by_label("Search packages in robots").fill("waypoints")
+    page.get_by_label("Filter packages of this channel").fill("waypoints")
     expect(page.locator("#found tbody tr")).to_have_count(1)
     expect(page).to_have_url("/channels/robots?q=waypoints")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[data-hit]")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("Filter packages of this channel")).to_be_focused()
     page.goto("/channels")
-    page.get_by_label("Search channels").fill("harmonic")
+    page.get_by_label("Filter channels by name").fill("harmonic")
     expect(page.locator("#found .card")).to_have_count(1)
+    page.get_by_label("Sort by").select_option("updated")
+    expect(page).to_have_url("/channels?q=harmonic&sort=updated")
 
 
 BACKGROUND = "getComputedStyle(document.querySelector('.chart path')).fill"

@@ -83,10 +83,10 @@ def test_all_commands_are_shown_without_javascript(demo: DemoSite) -> None:
             expect(box.get_by_role("paragraph").first).to_have_text(tool)
             expect(box).to_contain_text(text)
         expect(page.get_by_role("tab")).to_have_count(0)
-        expect(page.get_by_role("link", name="py39_0")).to_have_count(3)
+        expect(page.get_by_role("link", name="py39_0", exact=True)).to_have_count(3)
         expect(page.get_by_title("1.9.0", exact=True)).to_be_visible()
         page.get_by_title("1.9.0", exact=True).click()
-        expect(page.get_by_role("link", name="h1_0")).to_be_visible()
+        expect(page.get_by_role("link", name="h1_0", exact=True)).to_be_visible()
         page.goto("/channels/robots/packages/gripper/dependents")
         expect(page.get_by_role("link", name=BUILT)).to_be_visible()
 

@@ -66,7 +66,7 @@ def test_axe_finds_violations_on_wrong_page(page: Page) -> None:
 # Right edges outside the window. Containers that scroll, and text for screen readers, may have wider content.
 _CUT_OFF = """
   [...document.querySelectorAll("body *")]
-    .filter((node) => node.checkVisibility() && !node.closest(".scroll, pre, .sr-only, .depths, .install-tabs, .side ul, .list.folds thead, .find-link, .brand, .head summary, .plot"))
+    .filter((node) => node.checkVisibility() && !node.closest(".scroll, pre, .sr-only, .depths, .install-tabs, .side ul, .list.folds thead, .brand, .head summary, .plot"))
     .filter((node) => Math.floor(node.getBoundingClientRect().right) > innerWidth)
     .map((node) => node.outerHTML.slice(0, 80))
 """

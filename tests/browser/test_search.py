@@ -15,7 +15,7 @@ def package_names(page: Page) -> list[str]:
 
 
 def test_search_box_of_every_page_takes_names_words_and_match_specs(page: Page) -> None:
-    """`/` focuses it; there is one on each page. An unfinished match spec is no error."""
+    """`/` focuses it; there is one on each page, in the header. An unfinished match spec is no error."""
     for path in ("/", "/search", "/channels", "/channels/robots", "/channels/robots/packages/gripper", "/docs"):
         page.goto(path)
         page.keyboard.press("/")
@@ -23,7 +23,7 @@ def test_search_box_of_every_page_takes_names_words_and_match_specs(page: Page) 
         expect(page.locator("[data-search]")).to_be_focused()
         page.keyboard.type("gripper >=2")
         page.keyboard.press("Enter")
-        page.wait_for_url(re.compile(r"q=gripper"))
+        page.wait_for_url(re.compile(r"/search\?q=gripper"))
         expect(page.locator("[data-hit]")).to_have_text(["gripper"])
         expect(page.locator(".p-version").last).to_have_text("2.0")
     page.goto("/search")
@@ -68,7 +68,7 @@ def test_channel_page_is_filtered_at_once_and_paged(page: Page) -> None:
     expect(page.locator("[data-hit]").first).to_have_text("tide-" + "x" * 59)
     page.get_by_label("Platform").select_option("osx-arm64")
     expect(page.get_by_text("9 packages", exact=True)).to_be_visible()
-    page.get_by_label("Search packages in tide-tables").fill("vigo")
+    page.get_by_label("Filter packages of this channel").fill("vigo")
     expect(page.locator("[data-hit]").first).to_have_text(re.compile("^tide-vigo"))
     expect(page).to_have_url("/channels/tide-tables?q=vigo&sort=updated&subdir=osx-arm64")
     page.get_by_role("link", name="Show all 53 packages").click()

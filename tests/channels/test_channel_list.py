@@ -1,4 +1,4 @@
-"""The list of channels for site admins (channels/channel_list.py)."""
+"""The list of channels for site admins (channels/channel_list.py), and the public channels by last change."""
 
 import pytest
 from sqlalchemy import insert, text
@@ -6,8 +6,11 @@ from sqlalchemy import insert, text
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channel_list, channels, quotas
 from seaway.channels.channel_list import ChannelFilter, ChannelOrder
+from seaway.channels.channels import ChangeCursor
+from seaway.channels.roles import Role
 from seaway.database.tables import shards, subdirs
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.sites import Factory
 
 
@@ -93,3 +96,44 @@ def test_filters_read_an_index(seaway: Seaway) -> None:
             plan = "\n".join(row.detail for row in tx.execute(text(f"EXPLAIN QUERY PLAN {statement}")))
         assert index in plan
         assert chosen.owner or "TEMP B-TREE" not in plan
+
+
+def test_public_channels_are_sorted_by_change_in_pages(seaway_with_channels: Seaway, factory: Factory) -> None:
+    """Channels without packages are last, by name; a channel with several subdirs is listed once."""
+    for name in ("empty-1", "empty-2", "quiet"):
+        factory.channel(name)
+    names: list[str] = []
+    after: ChangeCursor | None = None
+    with seaway_with_channels.site.database.read() as tx:
+        while page := channels.public_by_change(tx, after=after, limit=2):
+            names += [channel.name for channel, _ in page]
+            after = page[-1][1]
+        found = channels.public_by_change(tx, "empty", limit=9)
+    assert ["cranes", "arms", "empty-1", "empty-2", "quiet"] == names
+    assert ["empty-1", "empty-2"] == [channel.name for channel, _ in found]
+
+
+def test_public_channels_of_others_leave_out_those_of_a_user(seaway_with_channels: Seaway, factory: Factory) -> None:
+    """Also those in which the user is a viewer."""
+    factory.channel("ferries", owner="bob")
+    factory.channel("quays", owner="eve")
+    factory.member("quays", "ada", Role.VIEWER)
+    with seaway_with_channels.site.database.read() as tx:
+        ada = users.get(tx, "ada").id
+        assert ["ferries"] == [channel.name for channel in channels.public(tx, not_of=ada, limit=9)]
+        assert ["ferries"] == [channel.name for channel, _ in channels.public_by_change(tx, not_of=ada, limit=9)]
+
+
+@pytest.mark.on_disk
+def test_public_channels_by_change_read_an_index(seaway: Seaway) -> None:
+    """The search for a page starts at its cursor, and nothing is sorted."""
+    for after in (None, ChangeCursor(50, 1)):
+        query = channels.changed_query("", 1, after, 25)
+        with seaway.site.database.read() as tx:
+            statement = query.compile(dialect=tx.dialect, compile_kwargs={"literal_binds": True})
+            plan = "\n".join(row.detail for row in tx.execute(text(f"EXPLAIN QUERY PLAN {statement}")))
+        assert "subdirs USING COVERING INDEX ix_subdirs_changed_at" in plan or (
+            "subdirs USING INDEX ix_subdirs_changed_at" in plan
+        )
+        assert after is None or "SEARCH subdirs USING INDEX ix_subdirs_changed_at" in plan
+        assert "FOR ORDER BY" not in plan.partition("CORRELATED")[0]

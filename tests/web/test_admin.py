@@ -286,7 +286,23 @@ def test_jobs_are_filtered_by_kind_and_show_whole_errors(admin: Admin, shared: S
         tx.execute(insert(jobs).values(**values, error=error))
     shown = admin.get("/admin/jobs?kind=sweep").text
     assert (True, False) == (error in shown, "no server 0" in shown)
-    assert "Retry all 3 failed jobs" in shown
+    assert "Retry" not in shown.replace(">Retry<", "")  # one job has only its own button
+    assert "Retry all 3 failed jobs" in admin.get("/admin/jobs").text
+    assert "Retry 2 failed jobs of kind send-email" in admin.get("/admin/jobs?kind=send-email").text
+    assert "failed jobs" not in admin.get("/admin/jobs?state=ready").text
+
+
+def test_retry_of_filtered_jobs_leaves_the_others(admin: Admin, shared: Seaway, failed_jobs: list[int]) -> None:
+    """The form names the kind of the filter; the audit log too."""
+    with shared.site.database.write_site() as tx:
+        values = {"kind": "sweep", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
+        tx.execute(insert(jobs).values(**values, error="no disk"))
+    assert '<input type="hidden" name="kind" value="send-email">' in admin.get("/admin/jobs?kind=send-email").text
+    admin.fill("/admin/jobs/retry", kind="send-email")
+    assert "2 failed jobs run again now." in admin.get("/admin/jobs").text
+    assert ("no disk" in admin.shown, "no server" in admin.shown) == (True, False)
+    with shared.site.database.read() as tx:
+        assert "send-email" == log.of_all(tx, limit=1)[0].target
 
 
 def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:

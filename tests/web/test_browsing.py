@@ -17,7 +17,8 @@ from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import metadata_corrections, search, versions
+from seaway.packages import metadata_corrections, removal, search, versions
+from seaway.packages.removal import FileAction, Selection
 from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
 from seaway.web import formats, install_lines
@@ -184,6 +185,37 @@ def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None
         assert "1 package in this channel depends on tool in its latest files." in tool
         assert f'href="/channels/{channel}/packages/lib"' in tool
     shown(http, f"/channels/{channel}/packages/nothing", 404)
+
+
+def test_package_page_links_each_build_for_download(site: Site, http: httpx.Client) -> None:
+    """With the URL of the file page, whose requests are counted. Builds of one platform have no heading."""
+    channel = site.new_channel()
+    epoch = conda(index_json("lib", "1!2.0", depends=["tool"]))
+    publish(site, http, channel, epoch, conda(index_json("lib", "1.0", subdir="linux-64", noarch=...)))
+    path = f"/channels/{channel}/packages/lib"
+
+    def downloads(page: str) -> list[str]:
+        return [url for url in re.findall(r'href="([^"]+)"[^>]* download>', page) if url.endswith(".conda")]
+
+    page = shown(http, path)
+    assert f"Download {epoch.name}" in page
+    assert downloads(page)[:1] == downloads(shown(http, f"{path}/files/noarch/{epoch.name}"))
+    assert [200, 200] == [http.get(url, follow_redirects=True).status_code for url in downloads(page)]
+    assert "build-group" not in page
+    assert "1 dependency" in page
+    publish(site, http, channel, conda(index_json("lib", "1.0")))
+    assert 2 == shown(http, path).count("build-group")
+
+
+def test_yanked_package_has_no_size_in_the_list(site: Site, http: httpx.Client) -> None:
+    """It has no files to offer."""
+    channel = site.new_channel()
+    publish(site, http, channel, conda(index_json("old")))
+    seaway = site.factory.seaway
+    removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, Selection(package="old"))
+    page = shown(http, f"/channels/{channel}")
+    assert "0 B" not in page.partition("<table")[2]
+    assert "all yanked" in page
 
 
 def test_upload_warnings_are_shown_with_the_file(site: Site, http: httpx.Client) -> None:

@@ -55,6 +55,18 @@ def test_every_page_is_shown_with_its_title(read: Read, file: str) -> None:
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script>|<!-- raw HTML", article(response))
 
 
+def test_wide_table_is_folded_on_a_phone(read: Read) -> None:
+    """Each cell but the first has the name of its column; tables of two columns stay tables."""
+    settings = article(read("/docs/operate/settings"))
+    head = [unescape(name) for name in re.findall(r"<th[^>]*>(.*?)</th>", settings.partition("</thead>")[0])]
+    assert head[1:] == re.findall(
+        r'<td data-name="([^"]*)"', settings.partition("</tr>\n<tr>")[2].partition("</tr>")[0]
+    )
+    assert '<table class="list folds">' in settings
+    assert '<table class="list">' in article(read("/docs"))
+    assert "folds" not in article(read("/docs"))
+
+
 @pytest.mark.parametrize("file", PAGES)
 def test_every_link_and_picture_leads_somewhere(read: Read, file: str) -> None:
     """Also the anchors, and the links of the side navigation; links to other sites are not followed."""

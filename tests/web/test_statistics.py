@@ -127,6 +127,8 @@ def test_statistics_of_a_new_channel(site: Site, http: httpx.Client) -> None:
     assert "No downloads in the last 30 days." in page
     assert "No packages yet." in page
     assert "0 B" in page
+    assert "No files were stored in this period." in page
+    assert 'data-plot="line"' not in page
 
 
 def test_downloads_of_a_package_in_the_api(site: Site, http: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -12,11 +13,13 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
     or_,
     select,
     true,
+    tuple_,
     union,
     update,
 )
@@ -57,6 +60,15 @@ _RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
 
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCursor:
+    """Position in the public channels by last change: a change of a subdir, or the name of a channel without packages."""
+
+    changed_at_ms: int = 0
+    subdir_id: int = 0
+    name: str = ""
 
 
 class RemoveRelations(JobArgs, frozen=True):
@@ -200,10 +212,62 @@ def roles_of_group(tx: Tx, by: Caller, group_id: int) -> list[tuple[str, Role]]:
     return [(channel, Role(role)) for channel, role in rows]
 
 
-def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
-    """Return public channels with all of the words in name or description, by name, after `after`."""
-    query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
+def public(tx: Tx, words: str = "", *, not_of: int | None = None, after: str = "", limit: int) -> list[Channel]:
+    """
+    Return public channels with all of the words in name or description, by name, after `after`.
+
+    Channels in which the user `not_of` has a role are left out.
+    """
+    query = _listing().where(_public(not_of), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [_channel(row) for row in tx.execute(_with_words(query, words))]
+
+
+def public_by_change(
+    tx: Tx, words: str = "", *, not_of: int | None = None, after: ChangeCursor | None = None, limit: int
+) -> list[tuple[Channel, ChangeCursor]]:
+    """Return channels as `public`, last changed first, each with its position; those without packages are last, by name."""
+    found: list[tuple[int, ChangeCursor]] = []
+    if after is None or not after.name:
+        rows = tx.execute(changed_query(words, not_of, after, limit))
+        found = [(row.channel_id, ChangeCursor(row.changed_at, row.id)) for row in rows]
+    if len(found) < limit:
+        is_empty = ~exists().where(subdirs.c.channel_id == channels.c.id)
+        query = select(channels.c.id, channels.c.name).where(_public(not_of), is_empty)
+        query = query.where(channels.c.name > (after.name if after else "")).order_by(channels.c.name)
+        rows = tx.execute(_with_words(query.limit(limit - len(found)), words))
+        found += [(row.id, ChangeCursor(name=row.name)) for row in rows]
+    by_id = by_ids(tx, [channel_id for channel_id, _ in found])
+    return [(by_id[channel_id], cursor) for channel_id, cursor in found]
+
+
+def changed_query(words: str, not_of: int | None, after: ChangeCursor | None, limit: int) -> Select[Any]:
+    """Return the statement that selects the last changed subdir of each public channel, in the order of its index."""
+    others = subdirs.alias()
+    last = (
+        select(others.c.id)
+        .where(others.c.channel_id == subdirs.c.channel_id)
+        .order_by(others.c.changed_at.desc(), others.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(subdirs.c.channel_id, subdirs.c.changed_at, subdirs.c.id).order_by(
+        subdirs.c.changed_at.desc(), subdirs.c.id.desc()
+    )
+    if words:  # few channels match: they are found first, since most steps in the index would find none
+        matching = _with_words(select(channels.c.id).where(_public(not_of)), words)
+        query = query.where(subdirs.c.channel_id.in_(matching))
+    else:
+        query = query.join(channels, channels.c.id == subdirs.c.channel_id).where(_public(not_of))
+    if after is not None:
+        query = query.where(tuple_(subdirs.c.changed_at, subdirs.c.id) < tuple_(after.changed_at_ms, after.subdir_id))
+    return query.where(subdirs.c.id == last).limit(limit)
+
+
+def _public(not_of: int | None) -> ColumnElement[bool]:
+    """Return the condition that a channel is public and not one of this user's."""
+    if not_of is None:
+        return channels.c.is_public
+    return and_(channels.c.is_public, channels.c.id.not_in(_where_member(not_of)))
 
 
 def matching(tx: Tx, by: Caller, words: str, *, limit: int) -> list[Channel]:

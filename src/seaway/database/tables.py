@@ -365,6 +365,7 @@ subdirs = _table_with_id(
     # The newest revision whose shard index was served; shards that it names are kept for a week after replacement.
     Column("served_revision", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
+    Index("ix_subdirs_changed_at", "changed_at", "id"),  # for lists of channels by last change
 )
 
 files = _table_with_id(

@@ -187,10 +187,10 @@ def overdue_ms(tx: Tx, now_ms: int) -> int:
     return 0 if first is None else now_ms - first
 
 
-def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
-    """Retry all failed jobs, or the one with this id, with all their attempts; return the count."""
+def retry(tx: Tx, now_ms: int, job_id: int | None = None, *, kind: str = "") -> int:
+    """Retry all failed jobs, those of one kind, or the one with this id, with all their attempts; return the count."""
     count = 0
-    while failed := _failed_jobs(tx, job_id):
+    while failed := _failed_jobs(tx, job_id, kind):
         _retry_together(tx, now_ms, failed)
         count += len(failed)
     return count
@@ -275,11 +275,13 @@ def _has_lease(job: Job) -> ColumnElement[bool]:
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.lease_owner)
 
 
-def _failed_jobs(tx: Tx, job_id: int | None) -> dict[int, str | None]:
-    """Return some failed jobs, or the one with this id, with their dedup keys; lock them until the transaction ends."""
+def _failed_jobs(tx: Tx, job_id: int | None, kind: str) -> dict[int, str | None]:
+    """Return some failed jobs, of one kind if given, or the one with this id, with their dedup keys; lock them until the transaction ends."""
     query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == FAILED).order_by(jobs.c.id)
     if job_id is not None:
         query = query.where(jobs.c.id == job_id)
+    if kind:
+        query = query.where(jobs.c.kind == kind)
     return {row.id: row.dedup_key for row in tx.execute(query.limit(_RETRIED_TOGETHER).with_for_update())}
 
 

@@ -43,14 +43,18 @@ def cancel_factor_reset(parts: AccountParts, tx: Tx, now_ms: int, by: Caller, us
     second_factors.cancel_reset(parts, tx, now_ms, by, users.get(tx, user).id)
 
 
-def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None) -> int:
-    """Retry one failed job, or all, from the first attempt; return the count. `NotFound` if that one has not failed."""
+def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None, *, kind: str = "") -> int:
+    """
+    Retry one failed job, or all of a kind, or all, from the first attempt; return the count.
+
+    `NotFound` if that one has not failed.
+    """
     require_site(by, SiteAction.CHANGE_SITE)
-    count = queue.retry(tx, now_ms, job)
+    count = queue.retry(tx, now_ms, job, kind=kind)
     if job is not None and not count:
         raise NotFound(f"There is no failed job {job}.", "Check the list of failed jobs: it may be running again.")
     if count:
-        audit.write(tx, now_ms, by.actor, Event.JOBS_RETRIED, target="" if job is None else str(job), jobs=count)
+        audit.write(tx, now_ms, by.actor, Event.JOBS_RETRIED, target=kind if job is None else str(job), jobs=count)
     return count
 
 

@@ -17,7 +17,6 @@ from seaway.web import package_results
 from seaway.web.channel_pages import limit_list, read_for_caller
 from seaway.web.package_results import ResultPage
 from seaway.web.rendering import page
-from seaway.web.user_pages import accounts_of
 
 _NEWEST = 10
 _CHANNELS = 9
@@ -30,15 +29,18 @@ async def front(request: Request) -> Response:
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         own = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
+        own = own[:_CHANNELS]
+        public = channels.public(tx, not_of=by.user_id, limit=_CHANNELS)
         return {
             "has_accounts": users.any_exist(tx),
-            "own": own[:_CHANNELS],
-            "public": channels.public(tx, limit=_CHANNELS),
+            "own": own,
+            "public": public,
+            "changes": recent_uploads.last_changes(tx, [channel.id for channel in [*own, *public]]),
             "newest": recent_uploads.packages_for(tx, by, _NEWEST),
         }
 
     values = await read_for_caller(request, find)
-    return page(request, "front.html", sign_up_open=accounts_of(request).policy.sign_up_open, **values)
+    return page(request, "front.html", **values)
 
 
 async def results(request: Request) -> Response:

@@ -34,6 +34,11 @@ _PORT = re.compile(r":\d+$")
 _TITLE = re.compile(r'data-heading-content="([^"]*)"')
 _CODE_BLOCK = re.compile(r"<pre><code[^>]*>(.*?)\n?</code></pre>", re.DOTALL)
 _DEAD_LINK = re.compile(r'<a href="">(.*?)</a>', re.DOTALL)
+_TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+_HEADING_CELL = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
+_ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
+_CELL = re.compile(r"<td([^>]*>)")
+_TAG = re.compile(r"<[^>]+>")
 _INDEX_ENTRY = re.compile(r'<h2.*? data-heading-content="([^"]*)"|<td><a href="([^"]*)">(.*?)</a></td>')
 
 
@@ -95,10 +100,29 @@ def _html(name: str, site_url: str) -> str:
     options.link_url_rewriter = options.image_url_rewriter = lambda url: _rewritten(folder, url)
     text = _HOST.sub(lambda match: _own_address(match, site_url), file.read_text(encoding="utf-8"))
     html = _DEAD_LINK.sub(r"\1", comrak.render_markdown(text, extension_options=options))
-    html = html.replace(
-        "<table>", '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="list">'
-    )
-    return html.replace("</table>", "</table></div>")
+    return _TABLE.sub(_table, html)
+
+
+def _table(match: re.Match[str]) -> str:
+    """Return a table that scrolls; on a phone, one of more than two columns is folded instead."""
+    names = [_TAG.sub("", name) for name in _HEADING_CELL.findall(match[0])]
+    is_folded = len(names) > 2
+    table = match[0].replace("<code> </code>", "")  # an empty default of a setting
+    if is_folded:
+        table = _ROW.sub(lambda row: _with_names(row[0], names), table)
+    table = table.replace("<table>", f'<table class="list{" folds" if is_folded else ""}">', 1)
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="Table">{table}</div>'
+
+
+def _with_names(row: str, names: list[str]) -> str:
+    """Return a row whose cells, but the first, have the name of their column, which a folded table shows."""
+    columns = iter(["", *names[1:]])
+
+    def cell(match: re.Match[str]) -> str:
+        name = next(columns)
+        return f'<td data-name="{name}"{match[1]}' if name else match[0]
+
+    return _CELL.sub(cell, row)
 
 
 def _rewritten(folder: str, url: str) -> str:

@@ -60,6 +60,7 @@ def page(
     errors = problem.fields if isinstance(problem, SeawayError) else {}
     content = _templates.get_template(template).render(
         viewer=viewer,
+        sign_up_open=parts_of(request).accounts.policy.sign_up_open,
         pending_count=0 if viewer is None else viewer.pending_count,
         path=request.url.path,
         site=site_url_of(request),

@@ -207,7 +207,6 @@ def _sign_in_values(request: Request, next_path: str, login: str = "") -> dict[s
     return {
         "login": login,
         "next_path": next_path,
-        "sign_up_open": parts.accounts.policy.sign_up_open,
         "providers": list(parts.external_login.providers),
     }
 

@@ -16,6 +16,7 @@ from seaway.sign_in import site_admin
 router = APIRouter(tags=["administration"])
 
 OfState = Annotated[Literal["ready", "running", "failed"] | None, Query(description="Only jobs in this state.")]
+OfKind = Annotated[str, Query(description="Only jobs of this kind.", max_length=32)]
 
 
 class Job(ResponseBody):
@@ -86,10 +87,10 @@ def list_jobs(call: ApiRequestDep, state: OfState = None, after: After = "", lim
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
-def retry_jobs(call: ApiRequestDep) -> RetryResult:
-    """Retry all failed jobs. Site admins only; requires a recent sign-in."""
+def retry_jobs(call: ApiRequestDep, kind: OfKind = "") -> RetryResult:
+    """Retry all failed jobs, or those of one kind. Site admins only; requires a recent sign-in."""
     with call.write_unlocked(SiteAction.CHANGE_SITE) as tx:
-        return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
+        return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, kind=kind))
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")

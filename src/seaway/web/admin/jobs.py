@@ -34,11 +34,13 @@ async def view(request: Request, call: RequestContext) -> Response:
 
 @for_admin
 async def retry(request: Request, call: RequestContext) -> Response:
-    """Retry one failed job, or all of them."""
+    """Retry one failed job, or all of a kind, or all."""
     form = await form_of(request)
     require_recent_confirmation(call.by)
     job_id = form.number("job") if form.is_set("job") else None
-    work = partial(site.retry_jobs, call) if job_id is None else partial(site.retry_job, call, job_id)
+    work = (
+        partial(site.retry_jobs, call, form.text("kind")) if job_id is None else partial(site.retry_job, call, job_id)
+    )
     read_values = partial(_read_values, ListQuery("/admin/jobs", {}), "", 0)
     return await change(request, call, "jobs", read_values, work, then="/admin/jobs", message=partial(_message, job_id))
 
@@ -60,7 +62,7 @@ def _read_values(query: ListQuery, kind: str, after: int, tx: Tx) -> Mapping[str
         "state": state,
         "kinds": sorted({of_kind for _, of_kind in counts} | ({kind} if kind else set())),
         "kind": kind,
-        "failed": sum(number for (of_state, _), number in counts.items() if of_state == queue.FAILED),
+        "failed": sum(number for (of, name), number in counts.items() if of == queue.FAILED and kind in ("", name)),
         "jobs": found[:PER_PAGE],
         "query": query,
         "after": after,

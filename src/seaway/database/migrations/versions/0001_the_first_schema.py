@@ -645,6 +645,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("channel_id", "name", name=op.f("uq_subdirs_channel_id_name")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_subdirs_changed_at", "subdirs", ["changed_at", "id"])
     op.create_table(
         "totp",
         sa.Column("user_id", _id(), nullable=False),
