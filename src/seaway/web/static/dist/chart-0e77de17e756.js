@@ -61,7 +61,7 @@ function options(place, drawing, caption, days, count) {
   const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   const isSize = place.dataset.plot === "line", format = isSize ? sizeText : countText;
   return {
-    width: place.querySelector("[data-canvas]").clientWidth, height: HEIGHT, legend: { show: false }, padding: [12, 4, 0, 0],
+    width: place.querySelector("[data-canvas]").clientWidth, height: HEIGHT, legend: { show: false }, padding: [12, 20, 0, 0],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     scales: { x: { range: (_, from, to) => [from - DAY / 2, to + DAY / 2] }, y: { range: (_, __, most) => [0, Math.max(4, most * 1.05)] } },
     axes: [

@@ -46,26 +46,25 @@ for (const menu of document.querySelectorAll("details[data-menu]")) {
     if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
   });
 }
-// `/` focuses the search field, or opens the search where there is no room for one; the arrow keys move between the field
-// and the results.
+// `/` focuses the search field; the arrow keys move between the field that fetches a list and the results.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = document.activeElement;
   const field = document.querySelector("[data-search]");
   if (event.key === "/" && field && !at?.matches("input:not([type=file], [type=checkbox], [type=radio]), textarea, select")) {
     event.preventDefault();
-    if (!field.checkVisibility()) location.assign("/search");
     field.focus();
     field.select();
     return;
   }
   if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const words = document.querySelector("[data-live]");
   const hits = [...document.querySelectorAll("[data-hit]")];
-  if (!hits.length || (at !== field && !hits.includes(at))) return;
+  if (!hits.length || (at !== words && !hits.includes(at))) return;
   const next = hits.indexOf(at) + (event.key === "ArrowDown" ? 1 : -1);
   if (next >= hits.length || next < -1) return;
   event.preventDefault();
-  (hits[next] ?? field).focus();
+  (hits[next] ?? words).focus();
 });
 // Content that htmx is about to replace is busy: the style dims it, and screen readers wait for the new content.
 const requests = new WeakMap(); // target -> newest request; an older one that is aborted must not end it

@@ -1,31 +1,32 @@
 // Lists that are fetched again while the user types or chooses a filter. Loading and failures are shown next to the number
 // of results; page.js marks the list as busy.
-const form = document.querySelector("[data-live]");
+const form = document.querySelector("[data-live]").form;
+const isOurs = (ctx) => ctx.sourceElement.form === form; // the filters may be outside of the form
 
 // Parameters without a value are the default; they would only make URLs longer.
 form.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (value === "") formData.delete(name);
 });
 document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
-  if (form.contains(ctx.sourceElement)) ctx.request.body = new FormData(form);
+  if (isOurs(ctx)) ctx.request.body = new FormData(form);
 });
 
 function say(text) {
-  const line = form.querySelector("[data-loading]");
+  const line = document.querySelector("[data-loading]");
   if (line) line.textContent = text;
 }
 
 // The old rows stay dimmed, to show that they are not the new ones.
 function fail(text) {
-  form.setAttribute("data-failed", "");
+  document.getElementById("found").setAttribute("data-failed", "");
   say(text);
 }
 
 let newest = null; // the request whose response is awaited; the end of one that it replaced does not matter
 document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
-  if (!form.contains(ctx.sourceElement)) return;
+  if (!isOurs(ctx)) return;
   newest = ctx;
-  form.removeAttribute("data-failed");
+  document.getElementById("found").removeAttribute("data-failed");
   say("Searching…");
 });
 document.addEventListener("htmx:before:response", (event) => {
