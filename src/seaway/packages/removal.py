@@ -44,6 +44,7 @@ from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
 from seaway.indexing.updates import update_names
+from seaway.packages import newest_file
 from seaway.site import Site
 
 MAX_FILES = 10_000
@@ -251,6 +252,7 @@ def _change(
         now_ms = site.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
+        newest_file.describe(tx, {row.package_id for row in changed})
         revisions = {}
         for subdir in dict.fromkeys(row.subdir for row in rows):
             of_subdir = [row for row in changed if row.subdir == subdir]
@@ -418,6 +420,7 @@ def _update_index(
 _ROWS: Select[Any] = (
     select(
         files.c.id,
+        files.c.package_id,
         files.c.file_name,
         files.c.state,
         files.c.yank_reason,

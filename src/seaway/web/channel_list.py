@@ -8,7 +8,7 @@ from seaway.channels import channels
 from seaway.channels.channel import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.search_terms import search_terms
+from seaway.search_terms import fold, search_terms
 from seaway.web.channel_pages import limit_list, read_for_caller, search_text_of
 from seaway.web.rendering import page
 
@@ -42,5 +42,5 @@ async def listing(request: Request) -> Response:
 
 
 def _matches(channel: Channel, terms: list[str]) -> bool:
-    text = f"{channel.name} {channel.description}".lower()
+    text = fold(f"{channel.name} {channel.description}")
     return all(word in text for word in terms)
