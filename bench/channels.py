@@ -31,6 +31,7 @@ from seaway.database.tables import files, fragments, packages, shards, subdirs
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.package_index import PackageIndex, derive
 from seaway.indexing.rebuild import differences
+from seaway.packages import newest_file
 from seaway.server.wiring import Seaway
 from tests.support import sites
 from tests.support.sites import Factory
@@ -164,6 +165,7 @@ class _Filler:
         with self._seaway.site.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
+            newest_file.describe(tx, package_ids.values())
         return ChannelStatistics(self._record_sizes, [package.count for package in generated])
 
     def _insert_subdir(self, tx: Tx, channel_id: int, generated: Sequence[SyntheticPackage]) -> None:

@@ -1,9 +1,14 @@
 """Search terms: how typed text is split and matched."""
 
+import pytest
+
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.search_terms import MAX_TERMS, search_terms
 from seaway.server.wiring import Seaway
-from seaway.users import users
+from seaway.users import user_list, users
+from seaway.users.user_list import UserFilter, UserOrder
 from tests.support.sites import Factory
 
 
@@ -21,3 +26,15 @@ def test_terms_beyond_the_limit_are_ignored(seaway: Seaway, factory: Factory) ->
         for terms, count in ((typed + "zzz", 1), ("zzz " + typed, 0)):
             assert count == len(users.all_users(tx, terms))
             assert count == len(channels.public(tx, terms, limit=9))
+
+
+@pytest.mark.parametrize("typed", ["\u00c4da", "\u00e4DA", "A\u0308da"])
+def test_terms_match_in_any_case_and_encoding(seaway: Seaway, factory: Factory, typed: str) -> None:
+    """Display names of users and descriptions of channels, on every database, also letters outside ASCII."""
+    factory.channel("boats", owner="bob")
+    with seaway.site.database.write_site() as tx:
+        users.set_display_name(tx, 0, OPERATOR, "bob", "\u00c4DA Lovelace")
+        channels.change(tx, 0, OPERATOR, "boats", ChannelSettings(description="Boats of \u00c4DA"))
+        assert ["bob"] == [user.name for user in users.all_users(tx, typed)]
+        assert ["bob"] == [user.name for user in user_list.find(tx, UserFilter(typed), UserOrder.NAME, skip=0, limit=9)]
+        assert ["boats"] == [channel.name for channel in channels.public(tx, typed, limit=9)]

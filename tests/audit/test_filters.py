@@ -1,5 +1,7 @@
 """Filters of the audit log: what they find, and that each of them is an index."""
 
+import random
+
 import pytest
 
 from seaway import audit
@@ -50,6 +52,33 @@ def test_filters_find_entries_of_a_person_an_action_and_a_file(seaway: Seaway, f
     assert ["2 files"] == targets(seaway, person="ada", action="file.yanked", file="oar")
     for nothing in ({"file": "%"}, {"file": "o"}, {"person": "ad"}, {"action": "file"}):
         assert [] == targets(seaway, **nothing)
+
+
+def test_files_are_found_in_any_case(seaway: Seaway, factory: Factory) -> None:
+    """On every database; versions and builds can contain capitals."""
+    factory.channel("boats")
+    changes = [
+        ("noarch/oar-1.0-H1_0.conda", {"sha256": HASH}),
+        ("2 files", {"sha256": {"noarch/oar-1.0-H1_0.conda": HASH, "noarch/sail-1.0RC1-0.conda": HASH}}),
+    ]
+    now_ms = seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        audit.write_all(tx, [NewEntry(now_ms, ADA, Event.FILE_YANKED, "boats", *change) for change in changes])
+    for file in ("oar-1.0-h1_0.conda", "noarch/OAR-1.0-H1_0.conda", "Oar"):
+        assert ["2 files", "noarch/oar-1.0-H1_0.conda"] == targets(seaway, file=file)
+    assert ["2 files"] == targets(seaway, file="sail-1.0rc1-0.conda")
+
+
+def test_person_with_a_name_of_any_length_is_recorded_and_found(seaway: Seaway, factory: Factory) -> None:
+    """The name of a workflow has joined claims of its issuer; an index of PostgreSQL holds 2,704 bytes."""
+    factory.channel("boats")
+    name = "generic " + random.Random(1).randbytes(2_000).hex()
+    now_ms = seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        audit.write(tx, now_ms, Actor(name), Event.MEMBER_ADDED, channel="boats", target="bob")
+    assert ["bob"] == targets(seaway, person=name)
+    with seaway.site.database.read() as tx:
+        assert name == log.of_channel(tx, "boats", limit=1)[0].actor
 
 
 def test_pages_of_a_filtered_log_follow_each_other(seaway: Seaway, factory: Factory) -> None:

@@ -75,6 +75,7 @@ def content(seaway: Seaway) -> dict[str, list[Any]]:
         "channels": {"is_public"},
         "subdirs": {"revision", "changed_at", "served_revision"},
         "shards": {"revision"},
+        "packages": {"newest_file_id"},
     }
     found = {}
     with seaway.site.database.read() as tx:
@@ -355,7 +356,7 @@ def test_conflicting_manifests_are_reported_and_rebuild_continues(source: Seaway
     second_channel = keys.manifest(source.pairing.store_id(), keys.ManifestIds(77))
     source.site.blobs.write(second_channel, objects[secret])
     other = keys.manifest(source.pairing.store_id(), keys.ManifestIds(1, 78, 79))
-    source.site.blobs.write(other, encode(NameManifest(FORMAT, PUBLIC, "noarch", "other", "", 1, [])))
+    source.site.blobs.write(other, encode(NameManifest(FORMAT, PUBLIC, "noarch", "other", 1, [])))
     copy = lose_database(source)
     rebuilt = rebuild_site(copy)
 

@@ -164,7 +164,8 @@ class Statements:
     def record(self, _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
         self.texts.append(text)
         self.parameters.append(parameters)
-        for values in parameters if many else [parameters]:
+        # An INSERT of many rows that returns values is one statement with the parameters of all rows.
+        for values in parameters if many and isinstance(parameters, list) else [parameters]:
             arguments = [
                 getattr(value, "obj", value) for value in (values.values() if isinstance(values, dict) else values)
             ]

@@ -17,7 +17,6 @@ from seaway.channels.channel import ChannelSettings
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, jobs, manifest_marks
-from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
 from seaway.indexing.file_rows import FileState
 from seaway.maintenance.reindex import reindex
@@ -355,14 +354,12 @@ ONLY_IN_SQLITE = [
     (files.c.record, "text"),
     (files.c.sha256, "text"),
     (files.c.size, "text"),
-    (package_rows.c.summary, NOT_UTF8),
 ]
 DAMAGES = [
     (files.c.state, "xyz"),
     (files.c.section, "xyz"),
     (files.c.about, b"{"),
     (files.c.version, "9.9"),
-    (package_rows.c.summary, "x" * 5000),
     *ONLY_IN_SQLITE,
 ]
 

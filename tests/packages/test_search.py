@@ -110,7 +110,7 @@ async def test_deleted_and_yanked_packages_are_not_found(seaway: Seaway, factory
     assert [] == search_hits(seaway, "gone") + search_hits(seaway, "yanked")
 
 
-async def test_summary_of_the_last_upload_is_searched(seaway: Seaway, factory: Factory) -> None:
+async def test_summary_of_the_newest_file_is_searched(seaway: Seaway, factory: Factory) -> None:
     """It replaces the earlier one."""
     factory.channel("chan")
     await publish(seaway, "chan", "demo", "1.0", "The  old\npurpose")
@@ -195,10 +195,10 @@ async def test_choices_name_only_readable_channels(seaway: Seaway, factory: Fact
     assert friend == FilterChoices(2, ("closed", "open"), ("linux-64", "noarch"), ("MIT", "Secret"))
 
 
-async def test_license_follows_the_latest_upload_and_its_corrections(
+async def test_license_follows_the_newest_file_and_its_corrections(
     seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
-    """A correction of an older file changes nothing."""
+    """Newest file invariant 2: a correction of an older file changes nothing."""
     factory.channel("chan")
     for version, license_name in (("1.0", "MIT"), ("2.0", "GPL-3.0-only")):
         await publish_file(seaway, "chan", conda(index_json("demo", version, license=license_name)))
@@ -248,3 +248,43 @@ def test_search_with_too_many_words_is_refused(seaway: Seaway) -> None:
     """Many words make a search slow."""
     with seaway.site.database.read() as tx, pytest.raises(Malformed):
         search.search(tx, ANONYMOUS, PackageQuery("a b c d e f g h i"), limit=1)
+
+
+async def test_letters_match_in_any_case_and_encoding(seaway: Seaway, factory: Factory) -> None:
+    """Also letters outside ASCII, which the databases compare in different ways."""
+    factory.channel("chan")
+    await publish(seaway, "chan", "demo", summary="\u00c4PFEL und Stra\u00dfe")
+    for text in ("\u00c4pfel", "\u00e4pfel", "A\u0308PFEL", "STRASSE", "stra\u00dfe"):
+        assert ["demo"] == names(seaway, text)
+
+
+async def test_channel_before_a_package_limits_the_search_to_it(seaway: Seaway, factory: Factory) -> None:
+    """As conda spells it, with words and match specs; a private channel is found only by its members (P4)."""
+    for channel in ("robots", "other"):
+        factory.channel(channel)
+        await publish(seaway, channel, "gripper")
+    factory.channel("closed", public=False)
+    factory.member("closed", "friend", Role.VIEWER)
+    await publish(seaway, "closed", "gripper")
+    url = "https://seaway.test/robots"
+    for text in ("robots::gripper", "robots::grip", "Robots/noarch::gripper >=1", "robots::", f"{url}/noarch::gripper"):
+        assert [("robots", "gripper")] == search_hits(seaway, text), text
+    for text in ("robots/linux-64::gripper", "robots::gripper >=2", "closed::gripper", "closed::", "robots::demo"):
+        assert [] == search_hits(seaway, text), text
+    assert [] == search_hits(seaway, "robots::gripper", channel="other")
+    assert [("closed", "gripper")] == search_hits(seaway, "closed::gripper", session_caller(seaway, "friend"))
+
+
+async def test_packages_named_by_a_match_spec_that_none_of_their_versions_matches(
+    seaway: Seaway, factory: Factory
+) -> None:
+    """Only in channels that the caller can read (P4)."""
+    factory.channel("chan")
+    factory.channel("closed", public=False)
+    for channel in ("chan", "closed"):
+        await publish(seaway, channel, "gripper", "1.2")
+    with seaway.site.database.read() as tx:
+        (hit,) = search.named_by_spec(tx, ANONYMOUS, PackageQuery("gripper >=99"), limit=3)
+        assert ("chan", "gripper", "1.2") == (hit.channel, hit.package, hit.version)
+        for text in ("gripper", "other >=99", "closed::gripper >=99"):
+            assert [] == search.named_by_spec(tx, ANONYMOUS, PackageQuery(text), limit=3)

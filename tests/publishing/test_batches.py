@@ -1,6 +1,7 @@
 """Batches: waiting uploads are recorded in one commit, and each gets its own outcome."""
 
 import hashlib
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from seaway.callers.caller import OPERATOR
 from seaway.database.engine import Tx
-from seaway.database.tables import released_names
+from seaway.database.tables import kept_blobs, released_names
 from seaway.errors import FileExists, SeawayError, Unavailable
 from seaway.indexing.blob_references import BlobSwept
 from seaway.publishing.batches import Batches
@@ -181,6 +182,23 @@ def test_lost_database_fails_the_whole_batch(seaway: Seaway, batches: Batches) -
             with pytest.raises(Unavailable):
                 future.result()
     assert 0 == row_count(seaway)
+
+
+def test_value_that_the_database_cannot_hold_fails_only_its_own_upload(seaway: Seaway, batches: Batches) -> None:
+    """Invariant 1: PostgreSQL reports a value that is too long for an index with the class of a lost connection."""
+    if seaway.site.database.engine.dialect.name == "sqlite":
+        pytest.skip("An index of SQLite holds values of any length.")
+    long = random.Random(1).randbytes(5_000)
+
+    def insert_long(tx: Tx) -> int:
+        tx.execute(insert(kept_blobs).values(sha256=long, size=1))
+        return 0
+
+    with batched(batches, [insert_row("a", 1), insert_long, insert_row("b", 2)]) as futures:
+        assert [recorded(1), recorded(2)] == [futures[0].result(), futures[2].result()]
+        with pytest.raises(OperationalError):
+            futures[1].result()
+    assert 2 == row_count(seaway)
 
 
 def test_only_the_upload_with_a_swept_blob_is_refused(seaway: Seaway, batches: Batches) -> None:

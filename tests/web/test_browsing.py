@@ -304,6 +304,25 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
         )  # other tests read the home page
 
 
+def test_match_spec_without_a_match_leads_to_the_newest_version(site: Site, http: httpx.Client) -> None:
+    """On the search page and the channel page; the hint to shorten the name would be wrong."""
+    channel = site.new_channel()
+    name = site.new_name("gripper")
+    publish(site, http, channel, conda(index_json(name, "1.5")))
+    for path in ("/search", f"/channels/{channel}"):
+        page = shown(http, f"{path}?q={name} >=99")
+        assert f'<a href="/channels/{channel}/packages/{name}">{name}</a> in {channel} matches' in page
+        assert "the newest is 1.5." in page
+        assert "try fewer letters" not in page
+
+
+def test_channel_without_a_match_leads_to_the_search_of_all_channels(site: Site, http: httpx.Client) -> None:
+    channel = site.new_channel()
+    publish(site, http, channel, conda(index_json("demo")))
+    page = unescape(shown(http, f"/channels/{channel}?q=not <here>"))
+    assert '<a href="/search?q=not%20%3Chere%3E">Search all channels for "not <here>"</a>' in page
+
+
 def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> None:
     """By a part of the name or by a match spec; an empty query shows help, and odd queries do not fail."""
     channel = site.new_channel()
@@ -312,7 +331,7 @@ def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> N
     address = f"/channels/{channel}/packages/{name}"
     assert address in shown(http, f"/search?q={name[2:]}")
     assert address in shown(http, f"/search?q={name} >=1,<2")
-    assert address not in shown(http, f"/search?q={name} >=2")
+    assert address in shown(http, f"/search?q={channel}::{name}")
     assert f'href="/channels/{channel}"' in shown(http, f"/search?q={channel}")
     assert "Search syntax" in shown(http, "/search")
     for odd in ("<", "a b c d e f g h i j", "%", "x" * 5_000, "numpy >=", "[]", "*"):

@@ -124,6 +124,7 @@ class NewEntry:
 
 _INSERT_ENTRY = insert(audit)
 
+_MAX_PERSON = 200  # an index of PostgreSQL holds 2,704 bytes; the names of workflows contain claims of their issuers
 SEVERAL_PACKAGES = "*"  # the package of an entry about files of several packages; no package has this name
 
 
@@ -140,7 +141,7 @@ def write_all(tx: Tx, entries: Sequence[NewEntry]) -> None:
         {
             "at": entry.at_ms,
             "actor": entry.actor.name,
-            "person": person_of(entry.actor.name),
+            "person": indexed_person(entry.actor.name),
             "actor_id": entry.actor.user_id,
             "address": entry.actor.ip_address,
             "action": entry.event.value,
@@ -158,6 +159,11 @@ def write_all(tx: Tx, entries: Sequence[NewEntry]) -> None:
 def person_of(actor: str) -> str:
     """Return the name of an actor without the key or tool that was used: `ada` of `ada (key ci)`."""
     return actor.partition(" (")[0]
+
+
+def indexed_person(actor: str) -> str:
+    """Return the person of an actor as the log stores it for its filter: an index cannot hold a name of any length."""
+    return person_of(actor)[:_MAX_PERSON]
 
 
 def package_of_file(path: str) -> str | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
-from seaway.audit import SEVERAL_PACKAGES, Event, package_of_file, person_of
+from seaway.audit import SEVERAL_PACKAGES, Event, indexed_person, package_of_file, person_of
 from seaway.database.engine import Tx
 from seaway.database.tables import audit, channels
 
@@ -83,7 +83,7 @@ def _newest(
     if before is not None:
         shared.append(audit.c.id < before)
     if where.person:
-        shared.append(audit.c.person == where.person)
+        shared.append(audit.c.person == indexed_person(where.person))
     if where.channel:
         shared.append(audit.c.channel == where.channel)
     if where.action:
@@ -95,13 +95,14 @@ def _newest(
 
 
 def _of_file(text: str) -> list[list[ColumnElement[bool]]]:
-    """Return the conditions of entries about only this file or package, and of entries about several packages."""
+    """Return the conditions of entries about only this file or package, in any case, and about several packages."""
+    text, target, detail = text.lower(), func.lower(audit.c.target), func.lower(audit.c.detail)
     package = package_of_file(text)
     if package is None:
-        inside = or_(*(audit.c.detail.contains(f"{before}{text}-", autoescape=True) for before in ("/", '"')))
+        inside = or_(*(detail.contains(f"{before}{text}-", autoescape=True) for before in ("/", '"')))
         return [[audit.c.package == text], [audit.c.package == SEVERAL_PACKAGES, inside]]
-    named = [audit.c.target == text] if "/" in text else [audit.c.target.endswith(f"/{text}", autoescape=True)]
-    inside = audit.c.detail.contains(text, autoescape=True)
+    named = [target == text] if "/" in text else [target.endswith(f"/{text}", autoescape=True)]
+    inside = detail.contains(text, autoescape=True)
     return [[audit.c.package == package, or_(*named, inside)], [audit.c.package == SEVERAL_PACKAGES, inside]]
 
 

@@ -43,6 +43,7 @@ from seaway.backup.rebuild_plan import (
 )
 from seaway.backup.unnamed_blobs import UnnamedBlob, identify
 from seaway.callers.caller import OPERATOR
+from seaway.channels.channel import stored
 from seaway.channels.roles import Role
 from seaway.conda import filename
 from seaway.database.engine import Tx
@@ -62,6 +63,7 @@ from seaway.database.tables import (
 from seaway.errors import BadSetting, Unavailable
 from seaway.indexing.file_rows import FileState, IndexedFile, get_subdir
 from seaway.indexing.updates import update_names
+from seaway.packages import newest_file
 from seaway.packages.channel_manifests import FileEntry, NameManifest, decode_name, settings_of
 from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
@@ -216,6 +218,7 @@ class _RowWriter:
         for subdir_id, of_subdir in groupby(self.plan.names, key=lambda name: name.place.subdir_id):
             for names in in_batches(list(of_subdir), _NAMES_AT_ONCE):
                 self._insert_names(subdir_id, names, objects)
+        newest_file.describe(self.tx, self.plan.packages.by_id)
         kept = [{"sha256": blob.sha256, "size": blob.size} for blob in self.rebuilt.unnamed]
         self._insert(kept_blobs, kept)
         tables.put_last_ids(self.tx, {**tables.last_ids(self.tx), **self.plan.last_ids})
@@ -230,7 +233,7 @@ class _RowWriter:
             values = {
                 **_columns(channels, manifest),
                 "id": channel_id,
-                **settings_of(manifest).columns(),
+                **stored(settings_of(manifest).columns()),
                 "is_public": False,
                 "base": manifest.base if manifest.base in names else "",
                 "overrides": manifest.overrides if manifest.overrides in names else "",
@@ -254,22 +257,9 @@ class _RowWriter:
                 self._insert(logos, [logo])
 
     def _insert_packages(self) -> None:
-        newest: dict[int, PlannedName] = {}  # each object has the summary of the time when it was written
-        for name in self.plan.names:
-            known = newest.get(name.place.package_id)
-            if known is None or name.newest_ms > known.newest_ms:
-                newest[name.place.package_id] = name
         rows = [
-            {
-                "id": package_id,
-                "channel_id": name.place.channel_id,
-                "name": name.package,
-                "folded_name": filename.normalize_name(name.package),
-                "summary": name.summary,
-                "license": name.license,
-                "updated_at": name.newest_ms,
-            }
-            for package_id, name in newest.items()
+            {"id": package_id, "channel_id": channel_id, "name": name, "folded_name": filename.normalize_name(name)}
+            for package_id, (channel_id, name) in self.plan.packages.by_id.items()
         ]
         self._insert(packages, rows)
 

@@ -46,9 +46,6 @@ class PlannedName:
     package: str
     subdir: str
     revision: int
-    newest_ms: int
-    summary: str
-    license: str  # of its newest file
 
 
 class _Ids:
@@ -175,19 +172,7 @@ def _add_name(
     plan.packages.require_free(place.package_id, (place.channel_id, manifest.package))
     plan.subdirs.add(place.subdir_id, (place.channel_id, manifest.subdir))
     plan.packages.add(place.package_id, (place.channel_id, manifest.package))
-    newest = max(manifest.files, key=lambda file: file.indexed_at, default=None)
-    plan.names.append(
-        PlannedName(
-            place,
-            *position,
-            manifest.package,
-            manifest.subdir,
-            manifest.revision,
-            newest_ms=0 if newest is None else newest.indexed_at,
-            summary=manifest.summary,
-            license="" if newest is None else newest.license,
-        )
-    )
+    plan.names.append(PlannedName(place, *position, manifest.package, manifest.subdir, manifest.revision))
     for file in manifest.files:
         if file.is_there:
             plan.blobs[file.sha256] = file.size

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, computed_field
 from seaway.conda.metadata import has_controls
 from seaway.errors import Invalid
 from seaway.models import InputModel, MomentMs, without_defaults
+from seaway.search_terms import fold
 
 MAX_DESCRIPTION = 4_000
 MAX_V3_MESSAGE = 8_192  # bytes (CEP 48)
@@ -118,6 +119,12 @@ class ChannelSettings(InputModel):
     def columns(self, *, only_given: bool = False) -> dict[str, Any]:
         """Return the values as in the table `channels`, by column."""
         return self.model_dump(mode="json", include=set(ChannelSettings.model_fields), exclude_unset=only_given)
+
+
+def stored(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return values of settings as they are written to the table `channels`: with the description to search in."""
+    folded = {"folded_description": fold(columns["description"])} if "description" in columns else {}
+    return {**columns, **folded}
 
 
 class _Named(InputModel):

@@ -29,7 +29,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller, CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
-from seaway.channels.channel import Attestations, Channel, ChannelSettings
+from seaway.channels.channel import Attestations, Channel, ChannelSettings, stored
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
@@ -97,7 +97,7 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description:
     tx.execute(delete(released_names).where(released_names.c.name == name))
     settings = ChannelSettings(description=description, public=is_public)
     channel_id = tx.execute(
-        insert(channels).values(name=name, created_at=now_ms, **settings.columns()).returning(channels.c.id)
+        insert(channels).values(name=name, created_at=now_ms, **stored(settings.columns())).returning(channels.c.id)
     ).scalar_one()
     tx.execute(insert(members).values(channel_id=channel_id, user_id=owner.id, role=Role.OWNER.value, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_ADDED, channel=name, target=owner.name, public=is_public)
@@ -308,7 +308,7 @@ def change(tx: Tx, now_ms: int, by: Caller, name: str, settings: ChannelSettings
     if "is_public" in values:
         _keep_relations_public(tx, now_ms, channel, becomes_public=values["is_public"])
     if values:
-        tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
+        tx.execute(update(channels).where(channels.c.id == channel.id).values(stored(values)))
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
     return get(tx, name)
 
@@ -431,7 +431,7 @@ def _enqueue_remove_relations(tx: Tx, now_ms: int, name: str) -> None:
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
     """Limit a query to channels with all of the words in name or description."""
     for word in search_terms(words):
-        here = func.lower(channels.c.name + " " + channels.c.description)
+        here = channels.c.name + " " + channels.c.folded_description
         query = query.where(here.contains(word, autoescape=True))
     return query
 

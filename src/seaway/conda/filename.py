@@ -90,11 +90,6 @@ def without_extension(file_name: str) -> str:
     return file_name.removesuffix(CONDA).removesuffix(TAR_BZ2)
 
 
-def as_conda(file_name: str) -> str:
-    """Return the .conda file name of the same build."""
-    return file_name.removesuffix(TAR_BZ2) + CONDA if file_name.endswith(TAR_BZ2) else file_name
-
-
 def name_problem(text: str) -> str:
     """Return the rule of CEP 26 that a package name breaks, as the end of a sentence, or an empty string."""
     if problem := _length_problem(text):

@@ -14,7 +14,15 @@ def parse(text: str) -> rattler.Version | None:
         return None
 
 
+def order(text: str) -> tuple[rattler.Version, str]:
+    """Return the sort key of a published version; versions that are equal for clients (1.0, 1.0.0) sort by their text."""
+    return parse_published(text), text
+
+
 @functools.lru_cache(8_192)
 def parse_published(text: str) -> rattler.Version:
-    """Return the parsed version of a published file, which was checked at upload."""
-    return rattler.Version(text)
+    """Return the parsed version of a published file, which was checked at upload; `ValueError` if it is damaged."""
+    parsed = parse(text)
+    if parsed is None:
+        raise ValueError(f"{text!r} is not a version")
+    return parsed

@@ -125,11 +125,14 @@ def converting_errors() -> Iterator[None]:
     """
     Convert errors of a full, locked, unreachable or damaged database to `Unavailable`.
 
-    Errors that are bugs of Seaway are not converted.
+    Errors that are bugs of Seaway are not converted, nor are those of values that a database cannot hold: they are the
+    fault of one row, and other writers have other rows.
     """
     try:
         yield
     except OperationalError as error:
+        if _is_of_a_value(error.orig):
+            raise
         raise to_unavailable(error.orig) from error
     except PoolTimeout as error:
         raise Unavailable("The server is too busy to reach its database.", "Try again in a moment.") from error
@@ -154,6 +157,11 @@ def to_unavailable(error: BaseException | None) -> Unavailable:
     if code in _SQLITE_MESSAGES:
         return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))
     return Unavailable("The database does not respond.", "Try again in a moment.", cause=str(error))
+
+
+def _is_of_a_value(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL reports invalid data (class 22) or a value beyond its limits (class 54)."""
+    return str(getattr(error, "sqlstate", None)).startswith(("22", "54"))
 
 
 _HINT = "Try again later, or tell the operator of the server."

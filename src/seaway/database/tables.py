@@ -84,6 +84,7 @@ users = _table_with_id(
     "users",
     Column("name", _name(39), nullable=False, unique=True),
     Column("display_name", Text, nullable=False, server_default=""),
+    Column("folded_display_name", Text, nullable=False, server_default=""),  # for searching
     Column("password_hash", Text),
     Column("is_admin", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -230,6 +231,7 @@ channels = _table_with_id(
     "channels",
     Column("name", _name(128), nullable=False, unique=True),
     Column("description", Text, nullable=False),
+    Column("folded_description", Text, nullable=False, server_default=""),  # for searching
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
     Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # if false, a name never gets new bytes
@@ -342,8 +344,11 @@ packages = _table_with_id(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    # Of the latest upload, so that lists can be filtered and sorted without reading files.
+    # Of the newest file, so that lists can be searched, filtered and sorted without reading files; written only by
+    # `packages.newest_file`. No foreign key: files refer to packages.
+    Column("newest_file_id", BigInteger),  # NULL: all files are deleted
     Column("summary", Text, nullable=False, server_default=""),
+    Column("search_text", Text, nullable=False, server_default=""),  # folded name and folded summary
     Column("license", Text, nullable=False, server_default=""),
     Column("updated_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
@@ -566,7 +571,7 @@ audit = _table_with_id(
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("actor_id", BigInteger),
-    Column("person", Text, nullable=False),  # the actor without the key or tool that was used
+    Column("person", Text, nullable=False),  # the actor without the key or tool that was used, cut for the indexes
     Column("address", Text, nullable=False),
     Column("action", String(40), nullable=False),
     Column("channel", Text, nullable=False),

@@ -43,6 +43,7 @@ from seaway.indexing import rebuild
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST
 from seaway.indexing.file_rows import Subdir, get_subdir
 from seaway.indexing.package_index import UNREADABLE, matches_sha256
+from seaway.packages import newest_file
 from seaway.publishing import reexamine
 from seaway.publishing.reexamine import CannotRebuild, FileRow
 from seaway.server.wiring import Seaway
@@ -145,13 +146,17 @@ def _references(table: Table, tx: Tx) -> Iterator[Violation]:
 
 def _packages(tx: Tx) -> Iterator[Violation]:
     rows = tx.execute(
-        select(packages.c.name, packages.c.folded_name, channels.c.name.label("channel")).join(
+        select(packages.c.id, packages.c.name, packages.c.folded_name, channels.c.name.label("channel")).join(
             channels, channels.c.id == packages.c.channel_id
         )
-    )
+    ).all()
     for row in rows:
         if isinstance(row.name, str) and row.folded_name != filename.normalize_name(row.name):
             yield Violation("S8", f"{row.channel} {row.name}", "has a wrong folded name")
+    names = {row.id: f"{row.channel} {row.name}" for row in rows}
+    for package_id in newest_file.wrong_packages(tx):
+        if package_id in names:
+            yield Violation("S8", names[package_id], "is not described by its newest file")
 
 
 def _uploads(tx: Tx) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ Rebuild the index, and with `from_blobs` first the file rows.
 What cannot be rebuilt is reported; everything else is rebuilt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,11 +14,14 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.counted_nouns import counted
 from seaway.database.damage import tolerating_damage
+from seaway.database.rows import in_batches
 from seaway.database.tables import channels as channel_rows
-from seaway.database.tables import subdirs
+from seaway.database.tables import packages, subdirs
 from seaway.errors import DamagedDatabase
 from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
+from seaway.indexing.package_index import UNREADABLE
+from seaway.packages import newest_file
 from seaway.publishing import reexamine
 from seaway.server.wiring import Seaway
 from seaway.site import Site
@@ -80,9 +83,37 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     if channel is None:
         with seaway.site.database.write_site() as tx:
             rebuild.forget_orphans(tx)
+    _describe_packages(seaway.site, channel_id, result)
     for subdir_id in subdir_ids:
         _rebuild_index(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
     return result
+
+
+def _describe_packages(site: Site, channel_id: int | None, result: ReindexResult) -> None:
+    """Describe packages by their newest files again; the change needs no new revision, since no index contains it."""
+    of_channel = [] if channel_id is None else [packages.c.channel_id == channel_id]
+    with site.database.read() as tx:
+        ids = tx.execute(select(packages.c.id).where(*of_channel)).scalars().all()
+    for batch in in_batches(ids, newest_file.PACKAGES_AT_ONCE):
+        try:
+            _describe(site, batch)
+        except (DamagedDatabase, *UNREADABLE):
+            for package_id in batch:
+                _describe_or_report(site, package_id, result)
+
+
+def _describe_or_report(site: Site, package_id: int, result: ReindexResult) -> None:
+    try:
+        _describe(site, [package_id])
+    except DamagedDatabase as error:
+        result.failed.append(Failure(f"package {package_id}", f"cannot be described: {error.cause}"))
+    except UNREADABLE as error:
+        result.failed.append(Failure(f"package {package_id}", f"cannot be described: {error}"))
+
+
+def _describe(site: Site, package_ids: Sequence[int]) -> None:
+    with site.database.write_site() as tx, tolerating_damage(tx):
+        newest_file.describe(tx, package_ids)
 
 
 def _rebuild_files(site: Site, subdir_id: int, where: str, result: ReindexResult) -> None:

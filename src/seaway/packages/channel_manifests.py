@@ -78,11 +78,6 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the file can be downloaded; its blob must exist then."""
         return self.state is not FileState.DELETED
 
-    @property
-    def license(self) -> str:
-        """The license in its record, or an empty string."""
-        return _record_decoder.decode(self.record).license or ""
-
 
 class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """All files that one package name ever had in one subdir, and the revision at which its index last changed."""
@@ -91,7 +86,6 @@ class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
     channel: str
     subdir: str
     package: str
-    summary: _Text
     revision: _Number
     files: list[FileEntry]
 
@@ -126,7 +120,6 @@ class _Record(Struct):
     size: int
     indexed_timestamp: int
     run_exports: msgspec.Raw
-    license: str | None = None
     attestations_sha256: str | None = None
 
 

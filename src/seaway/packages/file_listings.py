@@ -29,7 +29,7 @@ from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
 from seaway.fair_slots import FairSlots
 from seaway.packages.damaged_blobs import BlobProblem, refusal
-from seaway.search_terms import search_terms
+from seaway.search_terms import fold, search_terms
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 
@@ -70,7 +70,7 @@ class Listing:
     def search(self, words: str) -> list[ListedPath]:
         """Return the entries whose path contains all of the words; only the first few words are used."""
         terms = search_terms(words)
-        return [entry for entry in self.entries if _has_all(entry.path.lower(), terms)]
+        return [entry for entry in self.entries if _has_all(fold(entry.path), terms)]
 
 
 def _has_all(path: str, terms: Sequence[str]) -> bool:

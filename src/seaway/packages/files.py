@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Select, func, select
 
-from seaway.conda import corrections, filename, version
+from seaway.conda import corrections
 from seaway.conda.corrections import Correction
 from seaway.conda.filename import NamedFile
 from seaway.database.engine import Tx
@@ -17,6 +17,7 @@ from seaway.database.rows import total
 from seaway.database.tables import file_downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
 from seaway.indexing.file_rows import FileState
+from seaway.packages import newest_file
 
 WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upload
 
@@ -138,9 +139,7 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     listed = [row for row in rows if row.state == FileState.LISTED.value]
-    last = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
-    preferred = (last.subdir, filename.as_conda(last.file_name))  # the .conda file, if the build has two formats
-    newest = next((row for row in listed or rows if (row.subdir, row.file_name) == preferred), last)
+    newest = max(rows, key=newest_file.rank_of_row)
     row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest.id)).one()
     record = msgspec.json.decode(row.record)
     return Package(

@@ -448,7 +448,7 @@ def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
 def _name_objects(tx: Tx, place: _SubdirPlace, package_ids: Sequence[int]) -> list[_Object]:
     """Return the objects of these packages in a subdir, as this transaction sees them."""
     query = (
-        select(packages.c.id, packages.c.name, packages.c.summary, shards.c.revision)
+        select(packages.c.id, packages.c.name, shards.c.revision)
         .join(shards, and_(shards.c.subdir_id == place.subdir_id, shards.c.name == packages.c.name))
         .where(packages.c.id.in_(package_ids))
     )
@@ -465,7 +465,6 @@ def _name_objects(tx: Tx, place: _SubdirPlace, package_ids: Sequence[int]) -> li
                     channel=place.channel,
                     subdir=place.subdir,
                     package=row.name,
-                    summary=row.summary,
                     revision=row.revision,
                     files=entries.get(row.id, []),
                 )

@@ -33,6 +33,7 @@ from seaway.database.tables import files, packages
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
+from seaway.packages import newest_file
 from seaway.packages.files import stored_correction, stored_record
 from seaway.packages.removal import checked_reason
 from seaway.site import Site
@@ -150,8 +151,7 @@ def _write(
     content = encode(record)
     stored = None if correction is None else corrections.encode_correction(correction)
     tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
-    is_latest = (packages.c.id == row.package_id) & (packages.c.updated_at <= row.indexed_at)
-    tx.execute(update(packages).where(is_latest).values(license=record.get("license") or ""))
+    newest_file.describe(tx, [row.package_id])
     changed = IndexedFile(file_name, FileState(row.state), Section(row.section), row.indexed_at, content)
     return update_names(tx, subdir_row, {row.package: [changed]}, now_ms, site.whole_document_limit)
 

@@ -48,6 +48,7 @@ from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.file_rows import NOT_YANKED, FileState, IndexedFile, find_subdir
 from seaway.indexing.updates import update_names
+from seaway.packages import newest_file
 from seaway.site import Site
 
 MAX_FILES = 10_000
@@ -439,7 +440,8 @@ def _update_indexes(
     changed: Sequence[tuple[AnyRow, FileState]],
     now_ms: int,
 ) -> dict[str, int]:
-    """Update the index for the files that changed; return the revisions of the subdirs of all `rows`."""
+    """Update the packages and the index for changed files; return the revisions of the subdirs of all `rows`."""
+    newest_file.describe(tx, {row.package_id for row, _ in changed})
     revisions = {}
     for subdir in dict.fromkeys(row.subdir for row in rows):
         of_subdir = [(row, state) for row, state in changed if row.subdir == subdir]
@@ -478,6 +480,7 @@ _EARLIER_YANK: Mapping[str, Any] = {
 _ROWS: Select[Any] = (
     select(
         files.c.id,
+        files.c.package_id,
         files.c.file_name,
         files.c.state,
         files.c.yank_reason,

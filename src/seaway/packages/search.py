@@ -34,19 +34,22 @@ from seaway.callers.caller import Caller
 from seaway.channels import channels as channel_access
 from seaway.conda import filename, match_specs
 from seaway.conda.match_specs import SpecQuery
-from seaway.conda.version import parse_published
+from seaway.conda.subdir import is_known_subdir
+from seaway.conda.version import order
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import channels, files, package_downloads, packages, shards, subdirs
 from seaway.errors import Malformed
 from seaway.indexing.file_rows import FileState
-from seaway.search_terms import MAX_TERMS
+from seaway.packages.newest_file import stored_license
+from seaway.search_terms import MAX_TERMS, fold
 
 MAX_QUERY_LENGTH = 200
 _MAX_CHOICES = 50
 # Only match specs contain these: a comparison, or a version after a name.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 _UNFINISHED = " <>=!~,|[("  # the end of a match spec that is still being typed
+_PLACE = re.compile(r"\s*([\w.:/-]*)::(.*)", re.DOTALL)  # a channel, by name or URL, before what is searched in it
 
 
 class Sort(Enum):
@@ -81,9 +84,9 @@ class Hit:
 
     channel: str
     package: str
-    summary: str
-    license: str
-    version: str  # the newest version, or the newest that the match spec accepts
+    summary: str  # of the newest file (`packages.newest_file`)
+    license: str  # of the newest file
+    version: str  # of the newest file, or the newest that the match spec accepts
     subdirs: tuple[str, ...]
     files: int  # listed files; 0 if all are yanked
     size: int  # of these files, in bytes
@@ -119,12 +122,21 @@ def search(tx: Tx, by: Caller, query: PackageQuery, *, after: str = "", limit: i
     is_backward = cursor is not None and cursor.is_backward
     if is_backward:
         rows.reverse()
-    builds = _builds_of(tx, [row.id for row in rows])
     return Results(
-        hits=[_hit(row, builds.get(row.id, _Builds()), matches.spec) for row in rows],
+        hits=_hits(tx, rows, matches.spec),
         previous=_cursor(rows[0], _BEFORE) if rows and (has_more if is_backward else cursor is not None) else None,
         next=_cursor(rows[-1]) if rows and (is_backward or has_more) else None,
     )
+
+
+def named_by_spec(tx: Tx, by: Caller, query: PackageQuery, *, limit: int) -> list[Hit]:
+    """Return the packages that the match spec of a query names, in whatever version; none if the query is words."""
+    readable, text = _scope(by, query)
+    wanted = _spec_of(text)
+    if wanted is None:
+        return []
+    named = _Matches(and_(readable, packages.c.name == wanted.name), literal(0))
+    return _hits(tx, list(tx.execute(_page(named, query, None).limit(limit))), None)
 
 
 def count(tx: Tx, by: Caller, query: PackageQuery) -> int:
@@ -176,17 +188,29 @@ class _Matches:
 
 
 def _matches(tx: Tx, by: Caller, query: PackageQuery) -> _Matches:
-    readable = packages.c.channel_id.in_(channel_access.visible_ids(by))
-    if not query.text.strip():
+    readable, text = _scope(by, query)
+    if not text.strip():
         return _Matches(readable, literal(0))
-    wanted = _spec_of(query.text)
+    wanted = _spec_of(text)
     if wanted is not None:
         accepted = _accepted_by(tx, wanted, and_(readable, packages.c.name == wanted.name))
         return _Matches(packages.c.id.in_(accepted), literal(0), wanted)
-    words = (query.text.rstrip(_UNFINISHED) or query.text).split()
+    words = (text.rstrip(_UNFINISHED) or text).split()
     if len(words) > MAX_TERMS:
         raise Malformed(f"A search must have 1 to {MAX_TERMS} words.", "Use fewer words.")
     return _Matches(and_(readable, *(_contains_word(word) for word in words)), _rank(words))
+
+
+def _scope(by: Caller, query: PackageQuery) -> tuple[ColumnElement[bool], str]:
+    """Return the condition of packages that the query can find, and its text without the place `channel/subdir::`."""
+    readable = packages.c.channel_id.in_(channel_access.visible_ids(by))
+    found = _PLACE.fullmatch(query.text)
+    if found is None:
+        return readable, query.text
+    *before, last = found[1].lower().rstrip("/").split("/")
+    channel, subdir = (before[-1], last) if before and is_known_subdir(last) else (last, "")
+    place = PackageQuery(channel=channel, subdir=subdir, with_yanked=query.with_yanked)
+    return and_(readable, _has_files(packages, place), *_filters(place, packages)), found[2]
 
 
 def _spec_of(text: str) -> SpecQuery | None:
@@ -216,9 +240,8 @@ def _accepts(wanted: SpecQuery | None, file_name: str, subdir: str) -> bool:
 
 def _contains_word(word: str) -> ColumnElement[bool]:
     """Return the condition that the name, in any spelling, or the summary of a package contains the word."""
-    in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
-    folded = filename.normalize_name(word)
-    return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary
+    spellings = dict.fromkeys(filter(None, (fold(word), filename.normalize_name(word))))
+    return or_(*(packages.c.search_text.contains(spelling, autoescape=True) for spelling in spellings))
 
 
 def _rank(words: Sequence[str]) -> ColumnElement[int]:
@@ -247,7 +270,7 @@ def _filters(query: PackageQuery, of: FromClause) -> list[ColumnElement[bool]]:
         named = select(channels.c.id).where(channels.c.name == query.channel).scalar_subquery()
         filters.append(of.c.channel_id == named)
     if query.license:
-        filters.append(of.c.license == query.license)
+        filters.append(of.c.license == stored_license(query.license))
     if query.subdir and of is not packages:
         filters.append(_has_files(of, query))
     return filters
@@ -359,6 +382,11 @@ def _files(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+def _hits(tx: Tx, rows: Sequence[AnyRow], wanted: SpecQuery | None) -> list[Hit]:
+    builds = _builds_of(tx, [row.id for row in rows])
+    return [_hit(row, builds.get(row.id, _Builds()), wanted) for row in rows]
+
+
 def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None) -> Hit:
     accepted = [file for file in builds.listed if _accepts(wanted, file.file_name, file.subdir)] or builds.yanked
     return Hit(
@@ -376,7 +404,7 @@ def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None) -> Hit:
 
 
 def _newest(versions: Iterable[str]) -> str:
-    return max(versions, key=lambda text: (parse_published(text),), default="")
+    return max(versions, key=order, default="")
 
 
 _BEFORE = "-"  # first character of the cursor of a page that ends before the named package

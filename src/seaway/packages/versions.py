@@ -14,11 +14,12 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import ColumnElement, func, select
 
 from seaway.conda import filename
-from seaway.conda.version import parse_published
+from seaway.conda.version import order
 from seaway.database.engine import Tx
 from seaway.database.tables import file_downloads, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.packages.files import in_package
+from seaway.packages.newest_file import Rank, rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,17 @@ class Build:
     def is_yanked(self) -> bool:
         """Whether solvers ignore the build."""
         return self.state is FileState.YANKED
+
+    @property
+    def rank(self) -> Rank:
+        """Sort key; the build that represents its version or its package has the largest."""
+        return rank(
+            is_listed=not self.is_yanked,
+            version_text=self.version,
+            file_name=self.file_name,
+            indexed_at_ms=self.indexed_at_ms,
+            id_=self.id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +96,8 @@ class Version:
 
     @property
     def newest(self) -> Build:
-        """The build that represents the version: listed if possible, the latest, and its .conda file if it has one."""
-        last = max(self.builds, key=lambda build: (not build.is_yanked, build.indexed_at_ms, build.id))
-        preferred = (last.subdir, filename.as_conda(last.file_name), last.state)
-        return next((build for build in self.builds if (build.subdir, build.file_name, build.state) == preferred), last)
+        """The build that represents the version."""
+        return max(self.builds, key=attrgetter("rank"))
 
     @property
     def by_subdir(self) -> list[tuple[str, list[Build]]]:
@@ -182,5 +192,4 @@ def _grouped(builds: list[Build]) -> list[Version]:
 
 
 def _newest_first(found: Sequence[AnyVersion]) -> list[AnyVersion]:
-    # Versions that are equal for clients (1.0 and 1.0.0) are sorted by their text.
-    return sorted(found, key=lambda version: (parse_published(version.version), version.version), reverse=True)
+    return sorted(found, key=lambda version: order(version.version), reverse=True)

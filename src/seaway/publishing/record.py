@@ -36,7 +36,9 @@ from seaway.errors import SeawayError
 from seaway.indexing.file_rows import NOT_YANKED, FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
 from seaway.mail.outbox import Outbox
+from seaway.packages import newest_file
 from seaway.packages.files import WARNINGS
+from seaway.packages.newest_file import UploadedFile
 from seaway.publishing import admit
 from seaway.publishing.admission_facts import ChannelState, facts_of_name, in_other_case, look_up
 from seaway.publishing.admit import AdmissionFacts
@@ -44,8 +46,6 @@ from seaway.publishing.examine import Candidate
 from seaway.publishing.upload_rates import UploadRate
 from seaway.site import Site
 from seaway.trusted_publishing import publisher_uploads
-
-_MAX_SUMMARY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,8 @@ _ADD_PACKAGES = insert(packages)
 _PACKAGES = select(packages.c.name, packages.c.id).where(
     packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
 )
-_DESCRIBE = (
-    update(packages)
-    .where(packages.c.id == bindparam("package_id"))
-    .values(summary=bindparam("summary"), license=bindparam("license"), updated_at=bindparam("updated_at"))
-)
 _ADD_SUBDIR = insert(subdirs)
-_ADD_FILES = insert(files)
+_ADD_FILES = insert(files).returning(files.c.id, files.c.file_name)
 
 
 def record_submissions(
@@ -289,13 +284,14 @@ def _write(
 ) -> dict[int, int]:
     """Write the rows and update the index; return the revision of each submission."""
     package_ids = _package_ids(tx, channel_id, known, {entry.submission.candidate.file_name.name for entry in admitted})
-    _describe_packages(tx, now_ms, package_ids, admitted)
     revisions: dict[int, int] = {}
+    uploads: list[UploadedFile] = []
     for name in sorted({entry.submission.candidate.subdir for entry in admitted}):
         of_subdir = [entry for entry in admitted if entry.submission.candidate.subdir == name]
         subdir = _subdir_row(tx, channel_id, name, now_ms)
-        _write_files(tx, now_ms, subdir.id, package_ids, of_subdir)
+        uploads += _write_files(tx, now_ms, subdir.id, package_ids, of_subdir)
         revisions.update(_write_index(tx, now_ms, subdir, of_subdir, whole_document_limit))
+    newest_file.describe_uploads(tx, now_ms, uploads)
     return revisions
 
 
@@ -307,26 +303,6 @@ def _package_ids(tx: Tx, channel_id: int, known: ChannelState, names: Iterable[s
         tx.execute(_ADD_PACKAGES, rows)
         ids.update((row.name, row.id) for row in tx.execute(_PACKAGES, {"channel_id": channel_id, "names": new}))
     return ids
-
-
-def _describe_packages(tx: Tx, now_ms: int, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
-    """Store what lists show of each package: summary, license and time of its latest upload."""
-    latest = {entry.submission.candidate.file_name.name: entry.submission.candidate for entry in admitted}
-    described = [
-        {
-            "package_id": package_ids[name],
-            "summary": _summary(candidate.about),
-            "license": candidate.record.get("license") or "",
-            "updated_at": now_ms,
-        }
-        for name, candidate in latest.items()
-    ]
-    if described:
-        tx.execute(_DESCRIBE, described)
-
-
-def _summary(about: Mapping[str, Any]) -> str:
-    return " ".join(about.get("summary", "").split())[:_MAX_SUMMARY]
 
 
 def _subdir_row(tx: Tx, channel_id: int, name: str, now_ms: int) -> Subdir:
@@ -344,11 +320,12 @@ def _subdir_row(tx: Tx, channel_id: int, name: str, now_ms: int) -> Subdir:
 
 def _write_files(
     tx: Tx, now_ms: int, subdir_id: int, package_ids: dict[str, int], admitted: Sequence[_Admitted]
-) -> None:
-    new = []
+) -> list[UploadedFile]:
+    """Write the rows of files of one subdir; return them."""
+    new, ids, written = [], {}, {}
     for entry in admitted:
         candidate, by = entry.submission.candidate, entry.submission.by
-        values = {
+        values: dict[str, Any] = {
             "subdir_id": subdir_id,
             "package_id": package_ids[candidate.file_name.name],
             "file_name": str(candidate.file_name),
@@ -365,16 +342,22 @@ def _write_files(
             "about": stored_about(candidate, entry.warnings),
             "correction": None,
         }
+        written[str(candidate.file_name)] = values
         if entry.facts.existing is None:
             new.append(values)
         else:
+            ids[str(candidate.file_name)] = entry.facts.existing.id
             tx.execute(update(files).where(files.c.id == entry.facts.existing.id).values(values))
             sidecars.supersede(tx, now_ms, subdir_id, str(candidate.file_name), entry.submission.sidecar)
     if new:
-        tx.execute(_ADD_FILES, new)
+        ids.update({row.file_name: row.id for row in tx.execute(_ADD_FILES, new)})
     sidecars.add(
         tx, now_ms, subdir_id, [sidecar for entry in admitted if (sidecar := entry.submission.sidecar) is not None]
     )
+    return [
+        UploadedFile(row["package_id"], ids[name], row["version"], name, row["record"], row["about"])
+        for name, row in written.items()
+    ]
 
 
 def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:

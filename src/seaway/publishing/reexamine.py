@@ -148,23 +148,18 @@ def rebuild(site: Site, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
 
 
 def repair_packages(tx: Tx) -> None:
-    """Correct derived columns of package rows; delete package rows without files whose name or channel is unusable."""
+    """Correct the folded names of packages; delete package rows without files whose name or channel is unusable."""
     with tolerating_damage(tx):
-        rows = tx.execute(select(packages)).all()
+        rows = tx.execute(select(packages.c.id, packages.c.channel_id, packages.c.name, packages.c.folded_name)).all()
         known = set(tx.execute(select(channels.c.id)).scalars())
     for row in rows:
         which = packages.c.id == row.id
         if not isinstance(row.name, str) or row.channel_id not in known:
             tx.execute(delete(packages).where(which, ~exists().where(files.c.package_id == row.id)))
             continue
-        right = {
-            "folded_name": filename.normalize_name(row.name),
-            "summary": row.summary if isinstance(row.summary, str) else "",
-            "license": row.license if isinstance(row.license, str) else "",
-            "updated_at": row.updated_at if isinstance(row.updated_at, int) else 0,
-        }
-        if right != {column: getattr(row, column) for column in right}:
-            tx.execute(update(packages).where(which).values(right))
+        folded_name = filename.normalize_name(row.name)
+        if row.folded_name != folded_name:
+            tx.execute(update(packages).where(which).values(folded_name=folded_name))
 
 
 def _attested(tx: Tx, subdir_id: int) -> dict[str, str]:

@@ -15,8 +15,7 @@ from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import users
-from seaway.search_terms import search_terms
-from seaway.users.users import HAS_NO_VERIFIED_ADDRESS, SELECT_USERS, User
+from seaway.users.users import HAS_NO_VERIFIED_ADDRESS, SELECT_USERS, User, having_words
 
 
 class UserState(Enum):
@@ -83,8 +82,4 @@ def query_of(chosen: UserFilter, order: UserOrder, *, skip: int, limit: int) -> 
 
 
 def _matching(query: Select[Any], chosen: UserFilter) -> Select[Any]:
-    query = query.where(*_CONDITIONS[chosen.state])
-    for word in search_terms(chosen.words):
-        searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
-        query = query.where(searched.contains(word, autoescape=True))
-    return query
+    return query.where(*_CONDITIONS[chosen.state], *having_words(chosen.words))

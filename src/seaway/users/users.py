@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Boolean, exists, func, insert, select, type_coerce, update
+from sqlalchemy import Boolean, ColumnElement, exists, func, insert, select, type_coerce, update
 
 from seaway import audit
 from seaway.audit import Event
@@ -14,7 +14,7 @@ from seaway.database.rows import from_row
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
-from seaway.search_terms import search_terms
+from seaway.search_terms import fold, search_terms
 from seaway.users import emails
 from seaway.users.reserved_names import is_reserved
 
@@ -129,7 +129,11 @@ def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: s
             f"Use up to {MAX_DISPLAY_NAME} printable characters.",
             field="display_name",
         )
-    tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
+    tx.execute(
+        update(users)
+        .where(users.c.id == get(tx, name).id)
+        .values(display_name=normalized, folded_display_name=fold(normalized))
+    )
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)
 
@@ -151,10 +155,13 @@ def get(tx: Tx, name: str) -> User:
 def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
     """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
     query = SELECT_USERS.where(users.c.name > after).order_by(users.c.name).limit(limit)
-    for word in search_terms(words):
-        searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
-        query = query.where(searched.contains(word, autoescape=True))
-    return [from_row(User, row) for row in tx.execute(query)]
+    return [from_row(User, row) for row in tx.execute(query.where(*having_words(words)))]
+
+
+def having_words(words: str) -> list[ColumnElement[bool]]:
+    """Return the conditions that names or primary email address of a user contain these words, in any case."""
+    searched = users.c.name + " " + users.c.folded_display_name + " " + func.coalesce(addresses.c.folded, "")
+    return [searched.contains(word, autoescape=True) for word in search_terms(words)]
 
 
 def by_id(tx: Tx, user_id: int) -> User:

@@ -53,10 +53,12 @@ async def channel(request: Request) -> Response:
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         shown, access = readable(tx, by, request.path_params["channel"])
-        problem = None
+        problem, named = None, []
         try:
             total = search.count(tx, by, query) if is_filtered else shown.package_count
             results = package_results.read_page(tx, by, request, query, total, limit=_PER_PAGE)
+            if not results.hits:
+                named = search.named_by_spec(tx, by, query, limit=1)
         except Malformed as error:
             problem, results = error, ResultPage((), 1, 0, "", "")
         return {
@@ -67,6 +69,7 @@ async def channel(request: Request) -> Response:
             "licenses": search.licenses_of(tx, shown.id),
             "notices": notices.current(tx, now_ms, shown.id),
             "results": results,
+            "named": named,
             "problem": problem,
             "can_manage": _shows_link(by, Action.MANAGE, access),
             "can_upload": _shows_link(by, Action.UPLOAD, access),

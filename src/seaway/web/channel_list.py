@@ -12,7 +12,7 @@ from seaway.channels.channel import Channel
 from seaway.channels.channels import ChangeCursor
 from seaway.database.engine import Tx
 from seaway.packages import recent_uploads
-from seaway.search_terms import search_terms
+from seaway.search_terms import fold, search_terms
 from seaway.web.channel_pages import limit_list, read_for_caller, search_text_of
 from seaway.web.rendering import page
 
@@ -79,5 +79,5 @@ def _url(words: str, sort: str, after: str = "") -> str:
 
 
 def _matches(channel: Channel, terms: list[str]) -> bool:
-    text = f"{channel.name} {channel.description}".lower()
+    text = fold(f"{channel.name} {channel.description}")
     return all(word in text for word in terms)

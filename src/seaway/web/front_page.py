@@ -22,6 +22,7 @@ _NEWEST = 10
 _CHANNELS = 9
 _MATCHING_CHANNELS = 6
 _PER_PAGE = 30
+_NAMED = 3  # packages of the name in a match spec that no version matches
 
 
 async def front(request: Request) -> Response:
@@ -51,7 +52,7 @@ async def results(request: Request) -> Response:
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         nothing = {
             "results": ResultPage((), 1, 0, "", ""), "choices": FilterChoices(0, (), (), ()), "channels": [],
-            "problem": None,
+            "named": [], "problem": None,
         }  # fmt: skip
         if not query.text:
             return nothing
@@ -62,7 +63,8 @@ async def results(request: Request) -> Response:
             return nothing | {"problem": error}
         is_first = not found.previous_url
         matching = channels.matching(tx, by, query.text, limit=_MATCHING_CHANNELS) if is_first else []
-        return {"results": found, "choices": choices, "channels": matching, "problem": None}
+        named = [] if found.hits else search.named_by_spec(tx, by, query, limit=_NAMED)
+        return {"results": found, "choices": choices, "channels": matching, "named": named, "problem": None}
 
     values = await read_for_caller(request, find, limiter=parts.search_slots)
     return page(request, "search.html", query=query, **values)

@@ -17,8 +17,8 @@ router = APIRouter(tags=["search"])
 SearchText = Annotated[
     str,
     Query(
-        description="Words in names and summaries, or a match spec.",
-        examples=["numpy", "linear algebra", "numpy >=1.26"],
+        description="Words in names and summaries, or a match spec. `channel::` before them searches one channel.",
+        examples=["numpy", "linear algebra", "numpy >=1.26", "robots::numpy"],
         min_length=1,
         max_length=MAX_QUERY_LENGTH,
     ),
@@ -37,7 +37,7 @@ class SearchResult(ResponseBody):
     summary: str
     version: str = Field(description="The newest version that matches.")
     subdirs: list[str]
-    license: str = Field(description="License of the latest upload.")
+    license: str = Field(description="License of the newest version.")
     downloads: int = Field(description="Downloads in the last 30 days.")
     updated_at: Moment = Field(description="Time of the latest upload.")
 

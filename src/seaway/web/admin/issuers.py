@@ -15,7 +15,7 @@ from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.search_terms import search_terms
+from seaway.search_terms import fold, search_terms
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.trusted_publishing.issuer_states import IssuerState
@@ -128,7 +128,7 @@ def _look_at_all(request: Request, typed: Form, tx: Tx) -> Mapping[str, Any]:
 
 
 def _matches(one: IssuerState, words: str, state: _State) -> bool:
-    text = f"{one.issuer.name} {one.issuer.issuer} {one.issuer.kind.label}".lower()
+    text = fold(f"{one.issuer.name} {one.issuer.issuer} {one.issuer.kind.label}")
     is_in_state = {
         _State.ANY: True,
         _State.ENABLED: one.issuer.is_enabled,
