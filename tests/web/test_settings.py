@@ -380,6 +380,25 @@ def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner
     assert "An invitation to become a viewer was sent to new-" in owner.get(page).text
 
 
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_adding_a_member_again_changes_the_role(
+    shared: Seaway, owner: Owner, channel: str, ada: str, kind: str
+) -> None:
+    """Undo restores the old role; the same role again changes nothing, so there is nothing to undo."""
+    page, user, crew = f"/channels/{channel}/settings/members", new_user(shared), f"crew-{next(_numbers)}"
+    with shared.site.database.write_site() as tx:
+        groups.add(tx, shared.site.clock.now_ms(), OPERATOR, crew, users.get(tx, ada))
+    name, described = (user, user) if kind == "user" else (crew, f"The group {crew}")
+    owner.on(page, "", who=name, role="viewer")
+    owner.on(page, "", who=name, role="contributor")
+    assert f"{described} is now a contributor." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert f"{described} is now a viewer." in owner.get(page).text
+    owner.on(page, "", who=name, role="viewer")
+    assert f"{described} already is a viewer." in owner.get(page).text
+    assert ">Undo<" not in owner.shown
+
+
 def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, channel: str) -> None:
     """With what was typed, and without a hint for the command line; the role is checked, too."""
     page = f"/channels/{channel}/settings/members"
@@ -691,6 +710,8 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert f"{user} was added to {name}." in owner.get(page).text
     assert 303 == owner.on(page, "", user=user, manager="on").status_code
     assert f"{user} is now a manager of {name}." in owner.get(page).text
+    owner.on(page, "", user=user, manager="on")
+    assert f"{user} already is a manager of {name}." in owner.get(page).text
     refused = owner.on(page, "", user="nobody-here", manager="on")
     assert (422, True) == (refused.status_code, 'id="user-error"' in refused.text)
     assert "There is no user named nobody-here. Check the spelling." in refused.text

@@ -15,8 +15,9 @@ from seaway.errors import Invalid
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.users import users
+from seaway.web.page_message import Message
 from seaway.web.rendering import page
-from seaway.web.user_pages import for_user, submit
+from seaway.web.user_pages import Report, for_user, submit
 
 T = TypeVar("T")
 
@@ -60,14 +61,16 @@ async def put_member(request: Request, call: RequestContext) -> Response:
     user, given = form.text("user"), GroupMemberUpdate(manager=form.is_set("manager"))
     typed = {"user": user[:60], "manager": given.manager}
 
-    def put() -> str:
-        was_member = _is_member(call, name, user)
+    def put() -> Message:
+        was_manager = _manages(call, name, user)
         groups_api.put_group_member(call, name, user, given)
-        if not was_member:
-            return f"{user} was added to {name}{' as a manager' if given.manager else ''}."
-        return f"{user} is {'now' if given.manager else 'no longer'} a manager of {name}."
+        if was_manager is None:
+            return Message(f"{user} was added to {name}{' as a manager' if given.manager else ''}.")
+        if was_manager == given.manager:
+            return Message(f"{user} already is a {'manager' if was_manager else 'member'} of {name}.", is_change=False)
+        return Message(f"{user} is {'now' if given.manager else 'no longer'} a manager of {name}.")
 
-    return await _change(request, put, call, str, typed=typed)
+    return await _change(request, put, call, lambda message: message, typed=typed)
 
 
 @for_user
@@ -98,7 +101,7 @@ async def _change(
     request: Request,
     work: Callable[[], T],
     call: RequestContext,
-    message: str | Callable[[T], str],
+    message: Report[T],
     *,
     then: str = "",
     typed: Mapping[str, Any] = _NOTHING_TYPED,
@@ -111,14 +114,15 @@ async def _change(
     )  # fmt: skip
 
 
-def _is_member(call: RequestContext, group: str, user: str) -> bool:
-    """Return whether the user is in the group; raise an error of the form field if there is no such user."""
+def _manages(call: RequestContext, group: str, user: str) -> bool | None:
+    """Return whether a member is a manager, None for others; raise an error of the field if there is no such user."""
     if not user:
         raise Invalid("Enter a user name.", field="user")
     with call.read() as tx:
         if users.find(tx, user) is None:
             raise Invalid(f"There is no user named {user[:60]}.", "Check the spelling.", field="user")
-        return any(member.user == user for member in groups.get(tx, call.by, group)[1])
+        found = groups.get(tx, call.by, group)[1]
+    return next((member.is_manager for member in found if member.user == user), None)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:
