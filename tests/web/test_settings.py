@@ -412,6 +412,22 @@ def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, c
         assert 'value="viewer" selected' in owner.shown
 
 
+def test_single_error_is_shown_once(owner: Owner, channel: str) -> None:
+    """At its field, which has the focus; above the form if the page does not have the field."""
+    base = f"/channels/{channel}/settings"
+    for end, act, field, fields in (
+        ("/members", "", "who", {"who": "nobody-here", "role": "viewer"}),
+        ("/danger", "/delete", "name", {"name": "another"}),
+    ):
+        owner.on(base + end, act, **fields)
+        sentence = owner.shown.partition(f'id="{field}-error"')[2].partition("<span>")[2].partition("</span>")[0]
+        assert sentence
+        assert (1, 0) == (owner.shown.count(sentence), owner.shown.count("notice bad"))
+        assert "autofocus" in owner.shown.partition(f'id="{field}"')[2].partition(">")[0]
+    owner.on(f"{base}/members", "/role", who="nobody-here", role="viewer")
+    assert "There is no user named" in owner.shown.partition("notice bad")[2]
+
+
 def test_list_of_members_is_filtered_without_javascript(shared: Seaway, owner: Owner, channel: str) -> None:
     user = Factory(shared).member(channel, new_user(shared), Role.VIEWER)
     page = f"/channels/{channel}/settings/members"
