@@ -482,7 +482,11 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert secret is not None
     assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
-    assert 303 == owner.send(page + "/revoke", name=name).status_code
+    asked = owner.send(page + "/revoke", name=name)
+    assert (200, True, True) == (asked.status_code, "never used" in asked.text, "in all channels" in asked.text)
+    assert name in owner.get(page).text
+    owner.send(page + "/revoke", name=name)
+    assert 303 == owner.send(page + "/revoke", name=name, confirmed=owner.hidden("confirmed")).status_code
     assert f"The key {name} was revoked." in owner.get(page).text
     assert name not in owner.get(page).text
     assert 404 == owner.send(page + "/revoke", name="key 0 of another user").status_code
@@ -491,7 +495,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     guest.sign_in(member)
     shown = guest.get(page).text
     assert "key 0" in shown
-    assert 303 == guest.send(page + "/revoke", name="key 0").status_code
+    assert 303 == guest.send(page + "/revoke", name="key 0", confirmed="yes").status_code
     with shared.site.database.read() as tx:
         assert api_keys.caller_of(tx, member_key, shared.site.clock.now_ms()) is None
 
@@ -658,6 +662,9 @@ def test_invitation_is_accepted_with_its_link(
     user, browser = new_user(shared), new_browser()
     text = browser.get(f"/invitations/{secret}").text
     assert f"/signin?next=/invitations/{secret}" in text
+    sign_up = re.search(r'href="(/signup\?address=guest[^"]+)"', text)
+    assert sign_up
+    assert 'type="email" value="guest-' in browser.get(unescape(sign_up[1])).text
     browser.sign_in(user)
     browser.get(f"/invitations/{secret}")
     response = browser.send(f"/invitations/{secret}/accept")
