@@ -196,6 +196,7 @@ _templates.filters |= {
     "meta_description": formats.meta_description,
     "initials": formats.initials,
     "tint": formats.color_index,
+    "quoted_key": formats.quoted_key,
     "is_long_detail": formats.is_long_detail,
     "action_label": label_of,
 }
