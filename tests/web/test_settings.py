@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from seaway import audit
 from seaway.audit import Actor, Event, NewEntry
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, groups, invitations, members, notices, transfers
+from seaway.channels import channels, groups, invitations, members, notices, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
@@ -353,7 +353,8 @@ def undo(browser: HttpBrowser) -> httpx.Response:
     form = browser.shown.partition("data-message")[2].partition("</form>")[0]
     action = re.search(r'action="([^"]+)"', form)
     assert action is not None
-    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)) | {"csrf_token": browser.token}
+    found = re.findall(r'name="([^"]+)" value="([^"]*)"', form)
+    fields = {name: unescape(value) for name, value in found} | {"csrf_token": browser.token}
     return browser.send(action[1], **fields)
 
 
@@ -378,6 +379,7 @@ def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner
     assert f"The group {crew} was removed from {channel}." in owner.get(page).text
     owner.on(page, "", who=f"new-{next(_numbers)}@example.com", role="viewer")
     assert "An invitation to become a viewer was sent to new-" in owner.get(page).text
+    assert 'href="#invitations"' in owner.shown.partition("data-message")[2][:900]
 
 
 @pytest.mark.parametrize("kind", ["user", "group"])
@@ -509,7 +511,7 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     """The lines to paste contain the URL of the site and the channel; a refused form keeps its values."""
     page = f"/channels/{channel}/settings/publishers"
     text = owner.get(page).text
-    assert f"--url https://conda.example.com --channel {channel}" in text
+    assert f"--channel {channel} \\\n" in text
     fields = {"issuer": "github", "owner": "octo", "repository": "ship", "workflow": "release.yml"}
     more = {"mode": "READ_WRITE", "patterns": "ship-*", "allowed_refs": "refs/tags/v*"}
     assert 303 == owner.on(page, "", **fields, **more).status_code
@@ -520,6 +522,13 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     number = text.partition('name="publisher" value="')[2].partition('"')[0]
     assert 303 == owner.on(page, "/remove", publisher=number).status_code
     assert "The publisher octo/ship, release.yml was removed." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    text = owner.get(page).text
+    assert 'href="#snippet-title"' in text.partition("data-message")[2][:900]
+    assert all(part in text for part in ("octo/ship", "ship-*", "refs/tags/v*"))
+    number = text.partition('name="publisher" value="')[2].partition('"')[0]
+    owner.on(page, "/remove", publisher=number)
+    owner.get(page)
     assert "octo/ship" not in owner.get(page).text
     refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
@@ -548,6 +557,7 @@ def test_token_is_tested_on_the_page(shared: Seaway, owner: Owner, channel: str)
     assert "This token would be refused" in text
     assert "Must be <code>release.yml</code>; the token has <code>acme/tools/.github/workflows/other.yml" in text
     assert "does not have three parts" in owner.on(page, "/test", token="abc").text
+    assert (True, False) == ("need a token in the right format" in owner.shown, "Not checked." in owner.shown)
 
 
 def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -568,6 +578,17 @@ def test_log_page_shows_the_change_and_its_address(owner: Owner, channel: str) -
     assert "channel.changed" in text
     assert owner.address.rpartition(":")[0] in text
     assert 200 == owner.get(f"/channels/{channel}/settings/log", params={"before": "1"}).status_code
+
+
+def test_log_names_keys_and_sizes(shared: Seaway, owner: Owner, channel: str) -> None:
+    with shared.site.database.write_site() as tx:
+        now_ms = shared.site.clock.now_ms()
+        quotas.set_of_channel(tx, now_ms, OPERATOR, channel, 1_000_000_000)
+        audit.write(tx, now_ms, Actor("hopper (key key 0)"), Event.PUBLISHER_REMOVED, channel=channel, publisher=71)
+    text = unescape(owner.get(f"/channels/{channel}/settings/log").text)
+    assert "quota: 1.0 GB" in text
+    assert 'hopper (key "key 0")' in text
+    assert "publisher: 71<" not in text
 
 
 def test_transfer_offer_changes_nothing_until_accepted(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:

@@ -103,7 +103,8 @@ def _add(channel: str, form: Form, call: RequestContext) -> Message:
 def _invite(channel: str, address: str, role: RoleUpdate, call: RequestContext) -> Message:
     given = InvitationCreate.parse({"address": address, "role": role.role})
     sent = invitations_api.send_invitation(call, channel, given)
-    return Message(f"An invitation to become a {role.role} was sent to {sent.address}.")
+    text = f"An invitation to become a {role.role} was sent to {sent.address}."
+    return Message(text, link=("Pending invitations", "#invitations"))
 
 
 def _add_member(channel: str, form: Form, role: RoleUpdate, call: RequestContext) -> Message:
