@@ -204,7 +204,7 @@ class DamagedRecord(Unavailable):
 
     def __init__(self, what: str, *, cause: str, repair_command: str = "seaway reindex --from-blobs") -> None:
         super().__init__(
-            f"{what} is damaged in the database.", f"The operator can repair it with `{repair_command}`.", cause=cause
+            f"{what} is damaged in the database.", f"The operator can repair it with {repair_command}.", cause=cause
         )
 
 

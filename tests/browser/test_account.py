@@ -3,7 +3,7 @@
 import httpx
 import pyotp
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.demo_site import HOSTILE, PASSWORD, DemoSite, new_user
 from tests.support import mail
@@ -41,6 +41,8 @@ def test_new_user_creates_and_revokes_key(demo: DemoSite, page: Page) -> None:
     page.goto("/account/keys")
     assert secret not in page.content()
     page.get_by_role("button", name="Revoke").first.click()
+    expect(page.get_by_text("It stops working immediately, in all channels.")).to_be_visible()
+    page.get_by_role("button", name="Revoke key").click()
     assert httpx.get(f"{demo.address}/api/v1/me", headers=bearer(secret)).status_code == 401
     page.get_by_role("button", name="Delete").first.click()
     assert page.get_by_text("No keys yet").is_visible()

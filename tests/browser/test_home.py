@@ -101,6 +101,7 @@ def test_new_key_shows_the_login_of_each_tool(demo: DemoSite, user: BrowserUser)
     for text in ("Active", "Read and publish (READ_WRITE)", "in 90 days", "never"):
         expect(row).to_contain_text(text)
     page.get_by_role("button", name="Revoke the key workstation").click()
+    page.get_by_role("button", name="Revoke key").click()
     expect(page.get_by_text("The key workstation was revoked.")).to_be_visible()
     expect(page.get_by_role("row", name="workstation")).to_contain_text("Revoked")
 

@@ -298,7 +298,7 @@ def _revoking_a_key_by_page(context: MatrixContext, caller: str) -> Iterable[Rou
     context.site.factory.key(user_of(context, caller))
     with context.site.factory.seaway.site.database.read() as tx:
         name = api_keys.all_keys(tx, users.get(tx, user_of(context, caller)).id)[-1].name
-    yield form(f"/channels/{context.channel}/settings/keys/revoke", name=name)
+    yield form(f"/channels/{context.channel}/settings/keys/revoke", name=name, confirmed="yes")
 
 
 @builds("POST /channels/{channel}/settings/notices")

@@ -239,7 +239,12 @@ def test_user_is_invited_by_page_and_signs_in(
     assert (422, True) == (short.status_code, "12 to 256" in short.text)
     assert 303 == browser.send(f"/invite/{secret}", password=PASSWORD).status_code
     assert name in browser.get("/account").text
-    assert 404 == new_browser().get(f"/invite/{secret}").status_code
+    used = new_browser().get(f"/invite/{secret}")
+    assert (404, True, True) == (
+        used.status_code,
+        "already accepted" in used.text,
+        'primary" href="/signin"' in used.text,
+    )
     assert "Invited" not in admin.get(f"/admin/users/{name}").text
 
 

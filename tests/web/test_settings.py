@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from seaway import audit
 from seaway.audit import Actor, Event, NewEntry
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, groups, invitations, members, notices, transfers
+from seaway.channels import channels, groups, invitations, members, notices, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
@@ -353,7 +353,8 @@ def undo(browser: HttpBrowser) -> httpx.Response:
     form = browser.shown.partition("data-message")[2].partition("</form>")[0]
     action = re.search(r'action="([^"]+)"', form)
     assert action is not None
-    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)) | {"csrf_token": browser.token}
+    found = re.findall(r'name="([^"]+)" value="([^"]*)"', form)
+    fields = {name: unescape(value) for name, value in found} | {"csrf_token": browser.token}
     return browser.send(action[1], **fields)
 
 
@@ -378,6 +379,26 @@ def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner
     assert f"The group {crew} was removed from {channel}." in owner.get(page).text
     owner.on(page, "", who=f"new-{next(_numbers)}@example.com", role="viewer")
     assert "An invitation to become a viewer was sent to new-" in owner.get(page).text
+    assert 'href="#invitations"' in owner.shown.partition("data-message")[2][:900]
+
+
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_adding_a_member_again_changes_the_role(
+    shared: Seaway, owner: Owner, channel: str, ada: str, kind: str
+) -> None:
+    """Undo restores the old role; the same role again changes nothing, so there is nothing to undo."""
+    page, user, crew = f"/channels/{channel}/settings/members", new_user(shared), f"crew-{next(_numbers)}"
+    with shared.site.database.write_site() as tx:
+        groups.add(tx, shared.site.clock.now_ms(), OPERATOR, crew, users.get(tx, ada))
+    name, described = (user, user) if kind == "user" else (crew, f"The group {crew}")
+    owner.on(page, "", who=name, role="viewer")
+    owner.on(page, "", who=name, role="contributor")
+    assert f"{described} is now a contributor." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert f"{described} is now a viewer." in owner.get(page).text
+    owner.on(page, "", who=name, role="viewer")
+    assert f"{described} already is a viewer." in owner.get(page).text
+    assert ">Undo<" not in owner.shown
 
 
 def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -391,6 +412,22 @@ def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, c
         assert sentence in owner.shown.partition('id="who-error"')[2][:800]
         assert "seaway user" not in owner.shown
         assert 'value="viewer" selected' in owner.shown
+
+
+def test_single_error_is_shown_once(owner: Owner, channel: str) -> None:
+    """At its field, which has the focus; above the form if the page does not have the field."""
+    base = f"/channels/{channel}/settings"
+    for end, act, field, fields in (
+        ("/members", "", "who", {"who": "nobody-here", "role": "viewer"}),
+        ("/danger", "/delete", "name", {"name": "another"}),
+    ):
+        owner.on(base + end, act, **fields)
+        sentence = owner.shown.partition(f'id="{field}-error"')[2].partition("<span>")[2].partition("</span>")[0]
+        assert sentence
+        assert (1, 0) == (owner.shown.count(sentence), owner.shown.count("notice bad"))
+        assert "autofocus" in owner.shown.partition(f'id="{field}"')[2].partition(">")[0]
+    owner.on(f"{base}/members", "/role", who="nobody-here", role="viewer")
+    assert "There is no user named" in owner.shown.partition("notice bad")[2]
 
 
 def test_list_of_members_is_filtered_without_javascript(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -447,7 +484,11 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert secret is not None
     assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
-    assert 303 == owner.send(page + "/revoke", name=name).status_code
+    asked = owner.send(page + "/revoke", name=name)
+    assert (200, True, True) == (asked.status_code, "never used" in asked.text, "in all channels" in asked.text)
+    assert name in owner.get(page).text
+    owner.send(page + "/revoke", name=name)
+    assert 303 == owner.send(page + "/revoke", name=name, confirmed=owner.hidden("confirmed")).status_code
     assert f"The key {name} was revoked." in owner.get(page).text
     assert name not in owner.get(page).text
     assert 404 == owner.send(page + "/revoke", name="key 0 of another user").status_code
@@ -456,7 +497,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     guest.sign_in(member)
     shown = guest.get(page).text
     assert "key 0" in shown
-    assert 303 == guest.send(page + "/revoke", name="key 0").status_code
+    assert 303 == guest.send(page + "/revoke", name="key 0", confirmed="yes").status_code
     with shared.site.database.read() as tx:
         assert api_keys.caller_of(tx, member_key, shared.site.clock.now_ms()) is None
 
@@ -470,7 +511,7 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     """The lines to paste contain the URL of the site and the channel; a refused form keeps its values."""
     page = f"/channels/{channel}/settings/publishers"
     text = owner.get(page).text
-    assert f"--url https://conda.example.com --channel {channel}" in text
+    assert f"--channel {channel} \\\n" in text
     fields = {"issuer": "github", "owner": "octo", "repository": "ship", "workflow": "release.yml"}
     more = {"mode": "READ_WRITE", "patterns": "ship-*", "allowed_refs": "refs/tags/v*"}
     assert 303 == owner.on(page, "", **fields, **more).status_code
@@ -481,6 +522,13 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     number = text.partition('name="publisher" value="')[2].partition('"')[0]
     assert 303 == owner.on(page, "/remove", publisher=number).status_code
     assert "The publisher octo/ship, release.yml was removed." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    text = owner.get(page).text
+    assert 'href="#snippet-title"' in text.partition("data-message")[2][:900]
+    assert all(part in text for part in ("octo/ship", "ship-*", "refs/tags/v*"))
+    number = text.partition('name="publisher" value="')[2].partition('"')[0]
+    owner.on(page, "/remove", publisher=number)
+    owner.get(page)
     assert "octo/ship" not in owner.get(page).text
     refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
@@ -509,6 +557,7 @@ def test_token_is_tested_on_the_page(shared: Seaway, owner: Owner, channel: str)
     assert "This token would be refused" in text
     assert "Must be <code>release.yml</code>; the token has <code>acme/tools/.github/workflows/other.yml" in text
     assert "does not have three parts" in owner.on(page, "/test", token="abc").text
+    assert (True, False) == ("need a token in the right format" in owner.shown, "Not checked." in owner.shown)
 
 
 def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -529,6 +578,17 @@ def test_log_page_shows_the_change_and_its_address(owner: Owner, channel: str) -
     assert "channel.changed" in text
     assert owner.address.rpartition(":")[0] in text
     assert 200 == owner.get(f"/channels/{channel}/settings/log", params={"before": "1"}).status_code
+
+
+def test_log_names_keys_and_sizes(shared: Seaway, owner: Owner, channel: str) -> None:
+    with shared.site.database.write_site() as tx:
+        now_ms = shared.site.clock.now_ms()
+        quotas.set_of_channel(tx, now_ms, OPERATOR, channel, 1_000_000_000)
+        audit.write(tx, now_ms, Actor("hopper (key key 0)"), Event.PUBLISHER_REMOVED, channel=channel, publisher=71)
+    text = unescape(owner.get(f"/channels/{channel}/settings/log").text)
+    assert "quota: 1.0 GB" in text
+    assert 'hopper (key "key 0")' in text
+    assert "publisher: 71<" not in text
 
 
 def test_transfer_offer_changes_nothing_until_accepted(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
@@ -623,6 +683,9 @@ def test_invitation_is_accepted_with_its_link(
     user, browser = new_user(shared), new_browser()
     text = browser.get(f"/invitations/{secret}").text
     assert f"/signin?next=/invitations/{secret}" in text
+    sign_up = re.search(r'href="(/signup\?address=guest[^"]+)"', text)
+    assert sign_up
+    assert 'type="email" value="guest-' in browser.get(unescape(sign_up[1])).text
     browser.sign_in(user)
     browser.get(f"/invitations/{secret}")
     response = browser.send(f"/invitations/{secret}/accept")
@@ -744,6 +807,8 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert f"{user} was added to {name}." in owner.get(page).text
     assert 303 == owner.on(page, "", user=user, manager="on").status_code
     assert f"{user} is now a manager of {name}." in owner.get(page).text
+    owner.on(page, "", user=user, manager="on")
+    assert f"{user} already is a manager of {name}." in owner.get(page).text
     refused = owner.on(page, "", user="nobody-here", manager="on")
     assert (422, True) == (refused.status_code, 'id="user-error"' in refused.text)
     assert "There is no user named nobody-here. Check the spelling." in refused.text

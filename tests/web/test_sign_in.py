@@ -1,10 +1,14 @@
 """Sign-in and sign-out pages: cookies, forged forms, disclosed information (1 to 21 of docs/security-cases.md)."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from seaway.callers.caller import OPERATOR
+from seaway.channels import invitations
+from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
 from seaway.sign_in import first_account, sessions
@@ -351,6 +355,22 @@ def test_huge_password_is_refused_without_database_access(browser: HttpBrowser, 
     assert [] == statements
 
 
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/verify/swy-ln-over", "/signin?next=/account/emails"),
+        ("/invite/swy-ln-over", "/signup"),
+        ("/reset/swy-ln-over", "/reset"),
+        ("/invitations/swy-inv-over", "/signin"),
+    ],
+)
+def test_links_that_are_over_look_the_same(browser: HttpBrowser, path: str, button: str) -> None:
+    """Each page says what to do instead; its main button is for someone without a session."""
+    page = browser.get(path)
+    assert (404, True) == (page.status_code, "<h1>Invalid or expired link</h1>" in page.text)
+    assert [button] == re.findall(r'btn-primary" href="([^"]+)"', page.text)
+
+
 def test_closed_sign_up_shows_no_form(
     tmp_path_factory: pytest.TempPathFactory, shared_clock: ManualClock, portal: BlockingPortal
 ) -> None:
@@ -359,8 +379,14 @@ def test_closed_sign_up_shows_no_form(
     Factory(closed).user("founder")
     browser = HttpBrowser(closed, portal, "203.0.113.9")
     assert "Only an admin can create accounts" in browser.get("/signup").text
-    browser.get("/signin")
-    assert 'href="/signup"' not in browser.shown.partition("<main")[2]
+    channel = Factory(closed).channel("harbor", owner="founder")
+    with closed.site.database.write_site() as tx:
+        _, secret = invitations.invite(
+            tx, closed.site.clock.now_ms(), OPERATOR, channel, "new@example.com", Role.VIEWER, outbox=None
+        )
+    assert "Ask a site admin for an account." in browser.get(f"/invitations/{secret}").text
+    for path in ("/signin", f"/invitations/{secret}", "/invite/swy-ln-over"):
+        assert "/signup" not in browser.get(path).text.partition("<main")[2]
     assert 403 == browser.send("/signup", name="x", address="x@example.com", password="y" * 20).status_code
     closed.close()
 

@@ -204,7 +204,7 @@ def _signed(bundle: bytes, verifier: BundleVerifier) -> VerifiedBundle:
             RefusalReason.UNKNOWN_SIGSTORE,
             f"The server's trusted root does not include {error}: "
             "it is outdated, or the bundle is from another Sigstore.",
-            "Ask the operator of the server to update it (`seaway sigstore update`).",
+            "Ask the operator of the server to update it (seaway sigstore update).",
         ) from None
     except NotVerified as error:
         _refuse(RefusalReason.UNVERIFIED_BUNDLE, f"verification failed: {error}")

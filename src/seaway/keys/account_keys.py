@@ -91,6 +91,12 @@ def list_all(tx: Tx, by: Caller) -> list[Key]:
     return api_keys.all_keys(tx, by.user_id or 0)
 
 
+def get(tx: Tx, by: Caller, name: str) -> Key:
+    """Return one key of the caller."""
+    require_site(by, SiteAction.READ_ACCOUNT)
+    return api_keys.get(tx, users.get(tx, by.name), name)
+
+
 def revoke(tx: Tx, now_ms: int, by: Caller, name: str) -> Key:
     """Revoke a key as of its next request; it stays in the list. No fresh sign-in is needed: it may be urgent."""
     return api_keys.revoke(tx, now_ms, by, _self(tx, by), name)

@@ -123,15 +123,21 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
     ]
 
 
+def get(tx: Tx, user: User, name: str) -> Key:
+    """Return one key of a user."""
+    found = next((key for key in all_keys(tx, user.id) if key.name == name), None)
+    if found is None:
+        raise _no_key(user, name)
+    return found
+
+
 def revoke(tx: Tx, now_ms: int, by: Caller, user: User, name: str) -> Key:
     """Revoke a key from its next request on; it stays in the list."""
-    key_id = _id_of(tx, user.id, name)
-    if key_id is None:
-        raise _no_key(user, name)
-    is_valid = (keys.c.id == key_id, keys.c.revoked_at.is_(None))
+    key = get(tx, user, name)
+    is_valid = (keys.c.id == key.id, keys.c.revoked_at.is_(None))
     if tx.execute(update(keys).where(*is_valid).values(revoked_at=now_ms)).rowcount:
         audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
-    return next(key for key in all_keys(tx, user.id) if key.id == key_id)
+    return get(tx, user, name)
 
 
 def revoke_all(tx: Tx, now_ms: int, by: Caller, user: User) -> int:
@@ -220,14 +226,14 @@ def check_patterns(patterns: Sequence[str]) -> None:
     if len(patterns) > MAX_PATTERNS:
         raise Malformed(
             f"There can be at most {MAX_PATTERNS} package name patterns.",
-            "Combine some with a `*` at the end.",
+            "Combine some with a * at the end.",
             field="packages",
         )
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
             raise Malformed(
                 f"{pattern[:80]!a} is not a valid package name pattern.",
-                "Use a name in lower case; a `*` at its end matches all names that start with it.",
+                "Use a name in lower case; a * at its end matches all names that start with it.",
                 field="packages",
             )
 

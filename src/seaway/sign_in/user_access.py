@@ -1,6 +1,6 @@
 """Change whether and how a user can sign in: the password, and the disabled state of an account."""
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from seaway import audit
 from seaway.audit import Event
@@ -10,6 +10,11 @@ from seaway.database.tables import users as rows
 from seaway.sign_in import pending_sign_ins, sessions
 from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
+
+
+def has_password(tx: Tx, user_id: int) -> bool:
+    """Return whether a user can sign in with a password."""
+    return tx.execute(select(rows.c.password_hash).where(rows.c.id == user_id)).scalar_one() is not None
 
 
 def set_password(tx: Tx, now_ms: int, by: Caller, name: str, password_hash: str) -> users.User:

@@ -32,6 +32,10 @@ from seaway.users.email_links import Link, Purpose
 from seaway.users.users import User
 
 
+class AlreadyAccepted(NotFound):
+    """The link was used before, so its user has an account to sign in to."""
+
+
 def invite(
     accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, name: str, address: str, *, is_admin: bool = False
 ) -> User:
@@ -151,5 +155,7 @@ def _require_free_address(tx: Tx, address: str) -> None:
 
 def _invalid_link(*, was_used: bool = False) -> NotFound:
     if was_used:
-        return NotFound("This invitation was already accepted.", "Sign in, or reset your password if you forgot it.")
+        return AlreadyAccepted(
+            "This invitation was already accepted.", "Sign in, or reset your password if you forgot it."
+        )
     return NotFound("This invitation has expired or was withdrawn.", "Ask a site admin to send it again.")

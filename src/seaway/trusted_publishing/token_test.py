@@ -68,7 +68,7 @@ def report_on(parts: TokenExchange, by: Caller, channel: str, text: str) -> Toke
     results: list[CheckResult] = []
     signed = _verify(parts, text, results)
     if signed is None:
-        return TokenReport(_with_others(results))
+        return TokenReport(_with_others(results) if _is_passed(results, "Format") else results)
     _check_claims(parts, signed, now_ms, results)
     if not _is_passed(results, ClaimCheck.CLAIMS.value):
         return TokenReport(_with_others(results))

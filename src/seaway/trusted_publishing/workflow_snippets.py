@@ -2,9 +2,14 @@
 
 import re
 from string import Template
+from textwrap import indent
 
 _BUILD = "pixi exec rattler-build build --recipe recipe.yaml"
-_UPLOAD = "pixi exec rattler-build upload prefix --url $url --channel $channel output/*/*.conda"
+_UPLOAD = """\
+pixi exec rattler-build upload prefix \\
+  --url $url \\
+  --channel $channel \\
+  output/*/*.conda"""
 
 _GITHUB = Template(f"""\
 # .github/workflows/$file
@@ -24,7 +29,8 @@ jobs:
         with:
           run-install: false
       - run: {_BUILD}
-      - run: {_UPLOAD}
+      - run: |
+{indent(_UPLOAD, " " * 10)}
 """)
 
 _GITLAB = Template(f"""\
@@ -38,7 +44,8 @@ publish:
       aud: $audience
   script:
     - {_BUILD}
-    - {_UPLOAD}
+    - |
+{indent(_UPLOAD, " " * 6)}
 """)
 
 # No client requests the token from Google yet, so the snippet does it with curl.

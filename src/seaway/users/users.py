@@ -70,7 +70,8 @@ def add(
     is_first = not any_exist(tx)
     if is_first and not by.is_operator:  # otherwise the first user to sign up would become the admin
         raise NotAllowed(
-            "This site has no account yet.", "The operator creates the first one with the link that `serve` prints."
+            "This site has no account yet.",
+            "The operator creates the first one with the link that seaway serve prints.",
         )
     user_id = tx.execute(
         insert(users)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from markupsafe import Markup, escape
 
 _MAX_DESCRIPTION = 160  # characters; search engines show about as many
+_IDS = ("publisher", "publishers", "login", "token", "matched")  # details of audit log entries, for scripts
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -51,8 +52,19 @@ def color_index(name: str) -> int:
     return zlib.crc32(name.encode()) % 8
 
 
-def is_long_detail(value: object) -> bool:
-    """Return whether a detail of an audit log entry is folded away: a hash, a long text, or a map of many or of hashes."""
+def quoted_key(actor: str) -> str:
+    """Return an actor of the audit log with the name of its key in quotes: `ada (key "key 0")`."""
+    return re.sub(r" \(key (.*)\)$", r' (key "\1")', actor)
+
+
+def is_long_detail(value: object, name: str = "") -> bool:
+    """
+    Return whether a detail of an audit log entry is folded away.
+
+    These are ids, whose names are in the entry, hashes, long texts, and maps of many or of hashes.
+    """
+    if name in _IDS:
+        return True
     if isinstance(value, Mapping):
         return len(value) > 3 or any(is_long_detail(item) for item in value.values())
     return isinstance(value, str) and (len(value) > 200 or re.fullmatch(r"[0-9a-f]{32,}", value) is not None)

@@ -6,6 +6,8 @@ Opening the link changes nothing, because mail scanners open links. Accepting re
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -22,10 +24,12 @@ from seaway.channels import channels, invitations, members
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
+from seaway.errors import NotFound
 from seaway.http.caller import check_anonymous_form
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext, context_of
+from seaway.web.link_over import link_over
 from seaway.web.page_message import Message
 from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user
@@ -34,9 +38,15 @@ from seaway.web.user_pages import for_user
 async def show(request: Request) -> Response:
     """Show the invitation, with buttons to accept and to decline it."""
     call, secret = await context_of(request), request.path_params["secret"]
-    found, logo_path = await to_thread.run_sync(_find_invitation, call, secret)
+    try:
+        found, logo_path = await to_thread.run_sync(_find_invitation, call, secret)
+    except NotFound as error:
+        action, href = ("Home page", "/home") if call.by.is_person else ("Sign in", "/signin")
+        return link_over(request, error, action, href)
+    sign_up = f"/signup?{urlencode({'address': found.address})}" if call.parts.accounts.policy.sign_up_open else ""
     sign_in = with_next("/signin", f"/invitations/{secret}")
-    return page(request, "invitation.html", invitation=found, logo_path=logo_path, secret=secret, sign_in=sign_in)
+    values: dict[str, Any] = {"logo_path": logo_path, "secret": secret, "sign_in": sign_in, "sign_up": sign_up}
+    return page(request, "invitation.html", invitation=found, **values)
 
 
 @for_user

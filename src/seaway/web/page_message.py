@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -29,20 +29,21 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One sentence that names what was changed, and how to revert it."""
+    """One sentence that names what was changed, and how to revert it or where the page shows it."""
 
     text: str
     undo: Undo | None = None
     is_change: bool = True  # False: nothing had to be changed
+    link: tuple[str, str] | None = None  # label and address
 
 
 def signed(message: Message, key: str) -> str:
     """Return the value of the cookie; without the Undo button if it would be too large for a cookie."""
-    shown = Message(message.text[:_MAX_TEXT], message.undo, message.is_change)
+    shown = replace(message, text=message.text[:_MAX_TEXT])
     value = _sign(msgspec.json.encode(shown), key)
     if len(value) <= _MAX_COOKIE or message.undo is None:
         return value
-    return _sign(msgspec.json.encode(Message(shown.text, None, shown.is_change)), key)
+    return _sign(msgspec.json.encode(replace(shown, undo=None)), key)
 
 
 def verified(value: str, key: str) -> Message | None:

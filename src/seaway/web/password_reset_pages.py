@@ -13,6 +13,7 @@ from seaway.sign_in import password_reset
 from seaway.site import Site
 from seaway.users import email_links
 from seaway.users.email_links import Purpose
+from seaway.web.link_over import link_over
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import accounts_of, client_of, show_refusal
 
@@ -45,7 +46,7 @@ async def show_new(request: Request) -> Response:
     """Show the form for a new password, which the link in the email opens."""
     await caller_of(request)
     if not await to_thread.run_sync(_is_valid, accounts_of(request).site, request.path_params["secret"]):
-        raise NotFound("This link has expired or was already used.", "Request a new one at /reset.")
+        return _over(request)
     return page(request, "reset.html", for_anyone=True, problem=None)
 
 
@@ -57,10 +58,15 @@ async def reset(request: Request) -> Response:
     try:
         await password_reset.reset(accounts_of(request), secret, password, client=client_of(request).address)
     except NotFound:
-        raise
+        return _over(request)
     except SeawayError as error:
         return show_refusal(request, "reset.html", error, for_anyone=True)
     return page(request, "reset_done.html")
+
+
+def _over(request: Request) -> Response:
+    error = NotFound("Links expire after an hour and work once.", "Request a new one.")
+    return link_over(request, error, "Request a new link", "/reset")
 
 
 def _is_valid(site: Site, secret: str) -> bool:

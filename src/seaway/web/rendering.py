@@ -3,11 +3,13 @@ Rendering of pages: template, signed-in user and security headers.
 
 1. Pages can run and load only our own files: the CSP names no other source and no inline script or style, and
    templates escape everything.
-2. Pages depend on the caller, so shared caches do not store them.
+2. A refused form says why: at its field, or above the form if there are several reasons, or if it lacks the field.
+3. Pages depend on the caller, so shared caches do not store them.
 """
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -56,9 +58,9 @@ def page(
         return caller.anonymous_csrf_token_for(request) if is_anonymous_form else caller.csrf_token_for(request)
 
     message = _message_of(request)
-    problem = values.get("problem")
-    errors = problem.fields if isinstance(problem, SeawayError) else {}
-    content = _templates.get_template(template).render(
+    render = partial(
+        _render,
+        template,
         viewer=viewer,
         sign_up_open=parts_of(request).accounts.policy.sign_up_open,
         pending_count=0 if viewer is None else viewer.pending_count,
@@ -68,14 +70,27 @@ def page(
         csrf_token=csrf_token,
         anonymous_csrf_token=lambda: caller.anonymous_csrf_token_for(request),
         message=message,
-        errors=defaultdict(str, errors),
         **values,
     )
+    content, problem = render(), values.get("problem")
+    if isinstance(problem, SeawayError) and not _is_shown(problem, content):
+        problem.fields = {}
+        content = render()
     response = HTMLResponse(content, status, headers=_headers(csp) | (headers or {}))
     if message is not None:
         caller.cookies_of(request).drop_message(response)
     _keep_new_mark(request, response)
     return response
+
+
+def _render(template: str, *, problem: object = None, **values: object) -> str:
+    errors = problem.fields if isinstance(problem, SeawayError) else {}
+    return _templates.get_template(template).render(problem=problem, errors=defaultdict(str, errors), **values)
+
+
+def _is_shown(problem: SeawayError, content: str) -> bool:
+    """Return whether the page shows the error: a single one is shown at its field only, if the page has that field."""
+    return len(problem.fields) != 1 or f'id="{next(iter(problem.fields))}-error"' in content
 
 
 def redirect(path: str) -> Response:
@@ -182,6 +197,7 @@ _templates.filters |= {
     "meta_description": formats.meta_description,
     "initials": formats.initials,
     "tint": formats.color_index,
+    "quoted_key": formats.quoted_key,
     "is_long_detail": formats.is_long_detail,
     "action_label": label_of,
 }

@@ -16,16 +16,17 @@ from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, Sign
 from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
+from seaway.web.link_over import link_over
 from seaway.web.rendering import page, redirect, redirect_with_message
 from seaway.web.sign_in_pages import continue_sign_in
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
 
 async def show(request: Request) -> Response:
-    """Show the sign-up form."""
+    """Show the sign-up form; an invitation to a channel links to it with its email address."""
     if (await caller_of(request)).is_person:
         return redirect("/home")
-    return await _form(request, None, name="", address="")
+    return await _form(request, None, name="", address=request.query_params.get("address", "")[:254])
 
 
 async def sign_up(request: Request) -> Response:
@@ -62,9 +63,11 @@ async def show_verify(request: Request) -> Response:
     by = await caller_of(request)
     secret = request.path_params["secret"]
     link, was_used, account = await to_thread.run_sync(_find_link, accounts_of(request).site, secret)
+    if link is None and not was_used:
+        error = NotFound("Links expire after 24 hours.", "Sign in to send a new verification email from your account.")
+        return link_over(request, error, "Sign in", "/signin?next=/account/emails")
     is_own = link is not None and by.is_person and by.user_id == link.user_id
-    values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
-    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
+    return page(request, "verify.html", link=link, account=account, is_own=is_own)
 
 
 @for_user

@@ -26,7 +26,8 @@ from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys
 from seaway.keys.account_keys import DEFAULT_DAYS
 from seaway.keys.api_keys import Key
-from seaway.web.rendering import page, redirect_with_message
+from seaway.web.action_confirmation import Confirmation
+from seaway.web.rendering import ago, page, redirect_with_message
 from seaway.web.user_pages import for_user, show_refusal
 
 _PAGE = "/account/keys"
@@ -96,8 +97,11 @@ async def add(request: Request, call: RequestContext) -> Response:
 
 @for_user
 async def revoke(request: Request, call: RequestContext) -> Response:
-    """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
-    name = (await form_of(request)).exact("name")
+    """Revoke a key, after confirmation. It stays in the list, so that users can see what it was."""
+    form = await form_of(request)
+    name = form.exact("name")
+    if not form.is_set("confirmed"):
+        return await confirm_revocation(request, call, name, back=_PAGE)
     await to_thread.run_sync(revoke_key, call, name)
     return redirect_with_message(request, _PAGE, f"The key {name} was revoked. It no longer works.")
 
@@ -163,6 +167,35 @@ def create_key(call: RequestContext, typed: KeyForm) -> KeyWithSecret:
     require_verified(call.by)
     check_all(check, partial(KeyCreate.parse, given))
     return keys_api.create_key(call, KeyCreate.parse(given))
+
+
+async def confirm_revocation(request: Request, call: RequestContext, name: str, *, back: str) -> Response:
+    """Show when the key was last used, and what revoking it does; the form posts to the same path."""
+    key = await to_thread.run_sync(_key, call, name)
+    source = f" from {key.used_from}" if key.used_from else ""
+    used = (
+        "It was never used."
+        if key.used_at_ms is None
+        else f"It was last used {ago(key.used_at_ms, call.now_ms)}{source}."
+    )
+    confirmation = Confirmation(
+        question=f"Revoke the key {key.name}?",
+        effects=[
+            used,
+            "It stops working immediately, in all channels.",
+            "This cannot be undone. Tools that still need access need a new key.",
+        ],
+        button="Revoke key",
+        back=back,
+        action=request.url.path,
+        hidden={"name": key.name, "confirmed": "yes"},
+    )
+    return page(request, "confirm_action.html", confirmation=confirmation)
+
+
+def _key(call: RequestContext, name: str) -> Key:
+    with call.read() as tx:
+        return account_keys.get(tx, call.by, name)
 
 
 def revoke_key(call: RequestContext, name: str) -> None:

@@ -14,7 +14,7 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import SeawayError
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
-from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
+from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp, user_access
 from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user, show_refusal, submit
 
@@ -144,6 +144,7 @@ def _read_values(call: RequestContext) -> dict[str, Any]:
     with call.read() as tx:
         return {
             "passkeys": passkeys.of_user(tx, user_id),
+            "has_password": user_access.has_password(tx, user_id),
             "factors": second_factors.of_user(tx, user_id),
             "ends_at_ms": second_factors.ends_at(tx, user_id),
         }

@@ -18,9 +18,10 @@ from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext, in_transaction
 from seaway.packages import catalog
 from seaway.trusted_publishing import publishers
+from seaway.web.action_confirmation import Confirmation
 from seaway.web.admin.admin_pages import PER_PAGE, change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from seaway.web.admin.confirming import Confirmation, quota_confirmation
+from seaway.web.admin.confirming import quota_confirmation
 from seaway.web.admin.listing import option_of, query_of, text_of
 from seaway.web.channel_pages import pages_of
 from seaway.web.formats import size

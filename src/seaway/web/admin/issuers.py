@@ -19,8 +19,8 @@ from seaway.search_terms import fold, search_terms
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.trusted_publishing.issuer_states import IssuerState
+from seaway.web.action_confirmation import Confirmation
 from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
-from seaway.web.admin.confirming import Confirmation
 from seaway.web.admin.listing import option_of, query_of, text_of
 from seaway.web.page_message import Message
 

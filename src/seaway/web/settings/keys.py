@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +17,7 @@ from seaway.channels.roles import Action
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.keys import channel_keys
-from seaway.web.account.keys import MODES, KeyForm, create_key, key_form_of, revoke_key
+from seaway.web.account.keys import MODES, KeyForm, confirm_revocation, create_key, key_form_of, revoke_key
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
@@ -52,8 +53,12 @@ async def add(request: Request, call: RequestContext) -> Response:
 
 @for_user
 async def revoke(request: Request, call: RequestContext) -> Response:
-    """Revoke one of the caller's keys, in all channels; its next request is refused."""
-    channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
+    """Revoke one of the caller's keys, in all channels, after confirmation."""
+    channel, form = request.path_params["channel"], await form_of(request)
+    name = form.exact("name")
+    if not form.is_set("confirmed"):
+        await to_thread.run_sync(_require_member, channel, call)
+        return await confirm_revocation(request, call, name, back=SECTION.address(channel))
     acting = partial(_revoke, channel, name)
     return await change_without_transaction(request, call, SECTION, acting, message=f"The key {name} was revoked.")
 

@@ -103,14 +103,13 @@ def _add(channel: str, form: Form, call: RequestContext) -> Message:
 def _invite(channel: str, address: str, role: RoleUpdate, call: RequestContext) -> Message:
     given = InvitationCreate.parse({"address": address, "role": role.role})
     sent = invitations_api.send_invitation(call, channel, given)
-    return Message(f"An invitation to become a {role.role} was sent to {sent.address}.")
+    text = f"An invitation to become a {role.role} was sent to {sent.address}."
+    return Message(text, link=("Pending invitations", "#invitations"))
 
 
 def _add_member(channel: str, form: Form, role: RoleUpdate, call: RequestContext) -> Message:
     field, name = _named(form, call)
-    _put(channel, field, name, role, call)
-    text = f"{_described(field, name)} was added as a {role.role}."
-    return Message(text, Undo(_path(channel, "remove"), {field: [name]}))
+    return _set_role(channel, field, name, role, call)
 
 
 def _named(form: Form, call: RequestContext) -> tuple[str, str]:
@@ -132,19 +131,21 @@ def _named(form: Form, call: RequestContext) -> tuple[str, str]:
 
 def _change_role(channel: str, form: Form, call: RequestContext) -> Message:
     field, name = _target(form)
-    role = RoleUpdate.parse({"role": form.text("role")})
+    return _set_role(channel, field, name, RoleUpdate.parse({"role": form.text("role")}), call)
+
+
+def _set_role(channel: str, field: str, name: str, role: RoleUpdate, call: RequestContext) -> Message:
+    """Add a member or change the role of one; Undo restores what the member had before."""
     before = _role_of(channel, field, name, call)
-    _put(channel, field, name, role, call)
-    if before is None:
-        text = f"{_described(field, name)} was added as a {role.role}."
-        return Message(text, Undo(_path(channel, "remove"), {field: [name]}))
-    undo = Undo(_path(channel, "role"), {field: [name], "role": [before.value]})
-    return Message(f"{_described(field, name)} is now a {role.role}.", undo if before.value != role.role else None)
-
-
-def _put(channel: str, field: str, name: str, role: RoleUpdate, call: RequestContext) -> None:
     put = members_api.put_member_group if field == "group" else members_api.put_member
     put(call, channel, name, role)
+    who = _described(field, name)
+    if before is None:
+        return Message(f"{who} was added as a {role.role}.", Undo(_path(channel, "remove"), {field: [name]}))
+    if before.value == role.role:
+        return Message(f"{who} already is a {role.role}.", is_change=False)
+    undo = Undo(_path(channel, "role"), {field: [name], "role": [before.value]})
+    return Message(f"{who} is now a {role.role}.", undo)
 
 
 def _remove(channel: str, form: Form, call: RequestContext) -> Message:

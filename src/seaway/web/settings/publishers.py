@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
 from seaway.channels.roles import Action
-from seaway.errors import TooManyRequests, at_field
+from seaway.errors import Malformed, TooManyRequests, at_field
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuers, publisher_changes, publishers, token_test, workflow_snippets
@@ -22,6 +23,8 @@ from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.token_test import TokenReport
+from seaway.web.account import keys
+from seaway.web.page_message import Message, Undo
 from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import (
     SettingsContext,
@@ -33,11 +36,7 @@ from seaway.web.settings.settings_pages import (
 )
 from seaway.web.user_pages import for_user, show_refusal
 
-MODES = (
-    (Mode.READ_WRITE.name, "Read and publish", "Upload and yank. Recommended. (READ_WRITE)"),
-    (Mode.READ.name, "Read", "Install from this channel if it is private. (READ)"),
-    (Mode.READ_WRITE_DELETE.name, "Read, publish and delete", "Also overwrite and delete files. (READ_WRITE_DELETE)"),
-)
+MODES = [choice for choice in keys.MODES if choice[0] is not Mode.MANAGE]
 _ABLE = {
     Mode.READ.name: "read",
     Mode.READ_WRITE.name: "publish to",
@@ -115,19 +114,19 @@ async def add(request: Request, call: RequestContext) -> Response:
     )
 
 
-def _added(publisher: Publisher) -> str:
-    return f"{publisher.name} can now {_ABLE[publisher.mode]} {publisher.channel} without a stored secret."
+def _added(publisher: Publisher) -> Message:
+    text = f"{publisher.name} can now {_ABLE[publisher.mode]} {publisher.channel} without a stored secret."
+    return Message(text, link=("Workflow snippet", "#snippet-title") if publisher.kind in _SNIPPETS else None)
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Remove a trusted publisher."""
     acting = partial(_remove, await form_of(request))
-    return await change(request, call, _section(""), acting, message=_removed, requires=publishers.require_can_change)
-
-
-def _removed(publisher: Publisher) -> str:
-    return f"The publisher {publisher.name} was removed. Its workflow can no longer publish to {publisher.channel}."
+    section = _section("")
+    return await change(
+        request, call, section, acting, message=lambda message: message, requires=publishers.require_can_change
+    )
 
 
 @for_user
@@ -157,6 +156,8 @@ async def change_rules(request: Request, call: RequestContext) -> Response:
 
 
 def _settings(kind: IssuerKind, form: Form) -> PublisherSettings:
+    if form.is_set("removed"):
+        return _removed_settings(form.text("removed"))
     return PublisherSettings.parse(
         {
             "fields": {field.name: form.text(field.name) for field in kind.fields},
@@ -183,6 +184,21 @@ def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> Publish
     return publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
 
 
-def _remove(form: Form, context: SettingsContext) -> Publisher:
-    outbox, publisher = context.parts.accounts.outbox, form.number("publisher")
-    return publishers.remove(context.tx, context.now_ms, context.by, outbox, context.channel, publisher)
+def _remove(form: Form, context: SettingsContext) -> Message:
+    """Remove a publisher; Undo sends its settings to the form that adds one, which checks everything again."""
+    outbox, number, tx = context.parts.accounts.outbox, form.number("publisher"), context.tx
+    publisher = publishers.remove(tx, context.now_ms, context.by, outbox, context.channel, number)
+    issuer = issuers.find(tx, publisher.issuer)
+    text = f"The publisher {publisher.name} was removed. Its workflow can no longer publish to {publisher.channel}."
+    if issuer is None:
+        return Message(text)
+    settings = publisher.model_dump_json(include=set(PublisherSettings.model_fields))
+    action = _section("").address(context.channel)
+    return Message(text, Undo(action, {"issuer": [issuer.name], "removed": [settings]}))
+
+
+def _removed_settings(text: str) -> PublisherSettings:
+    try:
+        return PublisherSettings.parse(msgspec.json.decode(text, type=dict[str, Any]))
+    except msgspec.MsgspecError:
+        raise Malformed("The settings of the removed publisher cannot be read.", "Add it with the form.") from None
