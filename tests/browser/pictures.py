@@ -78,7 +78,7 @@ def _upload_files(page: Page) -> None:
     rows = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     for file in new:
         expect(rows.filter(has_text=file.name)).to_contain_text("Published")
-    expect(rows.filter(has_text=conflicting.name)).to_have_attribute("data-state", "failed")
+    expect(rows.filter(has_text=conflicting.name)).to_have_attribute("data-state", "replaceable")
 
 
 def _fill_publisher_form(page: Page) -> None:
