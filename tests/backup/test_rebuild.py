@@ -69,9 +69,9 @@ def rebuild_from(seaway: Seaway, blobs: Any, admin: str = "admin") -> RebuiltSit
 
 
 def content(seaway: Seaway) -> dict[str, list[Any]]:
-    """The rows that a rebuild restores: those of files and channels, and the index."""
+    """The rows that a rebuild restores: those of files and channels, and the index; yanks before it cannot be undone."""
     left_out = {
-        "files": {"id", "uploaded_by"},
+        "files": {"id", "uploaded_by", "yank_id", "earlier_yank_id", "earlier_yank_reason"},
         "channels": {"is_public"},
         "subdirs": {"revision", "changed_at", "served_revision"},
         "shards": {"revision"},

@@ -45,7 +45,7 @@ PICTURES = (
     Picture("package", "/channels/robots/packages/pixi-editor?days=90", height=1200),
     Picture("package-night", "/channels/robots/packages/calibration", dark=True),
     Picture("file-compared", "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda?against=noarch/pixi-editor-1.0.0-h4616a5c_0.conda"),
-    Picture("upload", "/channels/robots/settings/upload", signed_in=True),
+    Picture("upload", "/channels/robots/settings/upload", signed_in=True, height=1000),
     Picture("settings-publishers", "/channels/robots/settings/publishers", signed_in=True, height=1100),
     Picture("channel-narrow", "/channels/robots", dark=True, width=NARROW),
 )  # fmt: skip

@@ -233,7 +233,7 @@ async def test_damaged_row_returns_503_with_the_repair_command(
         responses.append(await http.delete(f"{url}/correction", headers=headers))
     assert {(503, "record-damaged")} == {(response.status_code, response.json()["code"]) for response in responses}
     assert all(f"{FILE.name} is damaged" in response.json()["message"] for response in responses)
-    assert all(f"`{repair_command}`" in response.json()["hint"] for response in responses)
+    assert all(repair_command in response.json()["hint"] for response in responses)
 
 
 async def test_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:

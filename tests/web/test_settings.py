@@ -808,7 +808,7 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert 303 == owner.on(page, "", user=user, manager="on").status_code
     assert f"{user} is now a manager of {name}." in owner.get(page).text
     owner.on(page, "", user=user, manager="on")
-    assert f"{user} already is a manager of {name}." in owner.get(page).text
+    assert f"{user} is already a manager of {name}." in owner.get(page).text
     refused = owner.on(page, "", user="nobody-here", manager="on")
     assert (422, True) == (refused.status_code, 'id="user-error"' in refused.text)
     assert "There is no user named nobody-here. Check the spelling." in refused.text

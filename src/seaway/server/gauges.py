@@ -166,7 +166,7 @@ def _usage_gauges(usage: SiteUsage) -> Iterable[Metric]:
     usages = {"packages": usage.packages, "documents": usage.documents}
     yield _gauge(
         "seaway_stored_blobs",
-        "Distinct blobs of package files and of whole documents. Counted every hour on a large site.",
+        "Distinct blobs of package files and of whole documents. Counted every hour on a site with more than 10,000 files.",
         {(what,): of_kind.blobs for what, of_kind in usages.items()},
         "what",
     )

@@ -71,7 +71,7 @@ def test_token_is_tested(publishers: OwnedPublishers) -> None:
     report = publishers.request("POST", "/test", json={"token": "not a token"}).json()
     assert (None, []) == (report["accepted"], report["publishers"])
     assert ("Format", False) == (report["checks"][0]["name"], report["checks"][0]["is_passed"])
-    assert 422 == publishers.request("POST", "/test", json={"token": "x" * 70_000}).status_code
+    assert 413 == publishers.request("POST", "/test", json={"token": "x" * 70_000}).status_code
 
 
 INVALID_CHANGES = {
