@@ -397,7 +397,7 @@ def test_adding_a_member_again_changes_the_role(
     assert 303 == undo(owner).status_code
     assert f"{described} is now a viewer." in owner.get(page).text
     owner.on(page, "", who=name, role="viewer")
-    assert f"{described} already is a viewer." in owner.get(page).text
+    assert f"{described} is already a viewer." in owner.get(page).text
     assert ">Undo<" not in owner.shown
 
 

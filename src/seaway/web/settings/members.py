@@ -143,7 +143,7 @@ def _set_role(channel: str, field: str, name: str, role: RoleUpdate, call: Reque
     if before is None:
         return Message(f"{who} was added as a {role.role}.", Undo(_path(channel, "remove"), {field: [name]}))
     if before.value == role.role:
-        return Message(f"{who} already is a {role.role}.", is_change=False)
+        return Message(f"{who} is already a {role.role}.", is_change=False)
     undo = Undo(_path(channel, "role"), {field: [name], "role": [before.value]})
     return Message(f"{who} is now a {role.role}.", undo)
 
