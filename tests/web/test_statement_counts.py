@@ -85,7 +85,7 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
             transfers.offer(tx, seaway.site.clock.now_ms(), owner, f"other-{number}", ada)
             address = f"{ada}@example.com"
             invitations.invite(
-                tx, seaway.site.clock.now_ms(), OPERATOR, f"mine-{number}", address, Role.VIEWER, outbox=None
+                tx, seaway.site.clock.now_ms(), OPERATOR, f"other-{number}", address, Role.VIEWER, outbox=None
             )
 
 
