@@ -396,7 +396,7 @@ files = _table_with_id(
     Column("about", LargeBinary, nullable=False),
     Column("correction", LargeBinary),  # JSON: corrected fields of `record`, original values, reason, author, time
     UniqueConstraint("subdir_id", "file_name"),
-    Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
+    Index("ix_files_subdir_id_package_id", "subdir_id", "package_id", "state", "size"),  # lists add up sizes by it
     Index("ix_files_yank_id", "yank_id", **_where("yank_id IS NOT NULL")),
     Index("ix_files_subdir_id_lower_file_name", "subdir_id", text("lower(file_name)")),
 )

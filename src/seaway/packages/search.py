@@ -349,9 +349,12 @@ def _with_subdirs(found: CTE, query: PackageQuery) -> Select[Any]:
     )
 
 
+_newest_files = files.alias("newest")
+
+
 @dataclass(slots=True)
 class _Builds:
-    """The listed and the yanked files of a package."""
+    """The listed and the yanked files of a package, or their totals by subdir."""
 
     listed: list[AnyRow] = field(default_factory=list)
     yanked: list[AnyRow] = field(default_factory=list)
@@ -359,14 +362,16 @@ class _Builds:
 
 def _builds_of(tx: Tx, package_ids: Sequence[int]) -> Mapping[int, _Builds]:
     """Return the files of the packages on a page, by package id."""
-    found: dict[int, _Builds] = {}
-    if not package_ids:
-        return found
     query = _files(
         files.c.package_id, files.c.file_name, files.c.version, files.c.size, files.c.state,
         subdirs.c.name.label("subdir"),
     ).where(packages.c.id.in_(package_ids), files.c.state != FileState.DELETED.value)  # fmt: skip
-    for row in tx.execute(query):
+    return _by_package(tx.execute(query)) if package_ids else {}
+
+
+def _by_package(rows: Iterable[AnyRow]) -> dict[int, _Builds]:
+    found: dict[int, _Builds] = {}
+    for row in rows:
         builds = found.setdefault(row.package_id, _Builds())
         (builds.listed if row.state == FileState.LISTED.value else builds.yanked).append(row)
     return found
@@ -383,11 +388,44 @@ def _files(*columns: ColumnElement[Any]) -> Select[Any]:
 
 
 def _hits(tx: Tx, rows: Sequence[AnyRow], wanted: SpecQuery | None) -> list[Hit]:
+    if wanted is None:
+        totals = _totals_of(tx, [row.id for row in rows])
+        return [_hit_of_totals(row, totals.get(row.id, _Builds())) for row in rows]
     builds = _builds_of(tx, [row.id for row in rows])
     return [_hit(row, builds.get(row.id, _Builds()), wanted) for row in rows]
 
 
-def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None) -> Hit:
+def _totals_of(tx: Tx, package_ids: Sequence[int]) -> Mapping[int, _Builds]:
+    """Return the number and the size of the files in each subdir, by package id; an index has all that is read."""
+    query = (
+        _files(
+            files.c.package_id, files.c.state, subdirs.c.name.label("subdir"), _newest_files.c.version,
+            func.count().label("files"), func.sum(files.c.size).label("size"),
+        )
+        .join(_newest_files, _newest_files.c.id == packages.c.newest_file_id)
+        .where(packages.c.id.in_(package_ids), files.c.state != FileState.DELETED.value)
+        .group_by(files.c.package_id, files.c.state, subdirs.c.name, _newest_files.c.version)
+    )  # fmt: skip
+    return _by_package(tx.execute(query)) if package_ids else {}
+
+
+def _hit_of_totals(row: AnyRow, totals: _Builds) -> Hit:
+    offered = totals.listed or totals.yanked
+    return Hit(
+        channel=row.channel,
+        package=row.name,
+        summary=row.summary,
+        license=row.license,
+        version=offered[0].version if offered else "",
+        subdirs=tuple(sorted(total.subdir for total in offered)),
+        files=sum(total.files for total in totals.listed),
+        size=int(sum(total.size for total in totals.listed)),  # a sum of big integers is a decimal in PostgreSQL
+        updated_at_ms=row.updated_at,
+        downloads=row.downloads,
+    )
+
+
+def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery) -> Hit:
     accepted = [file for file in builds.listed if _accepts(wanted, file.file_name, file.subdir)] or builds.yanked
     return Hit(
         channel=row.channel,

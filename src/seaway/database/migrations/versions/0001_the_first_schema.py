@@ -762,7 +762,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_files_subdir_id_lower_file_name", "files", ["subdir_id", sa.text("lower(file_name)")])
     op.create_index("ix_files_sha256", "files", ["sha256"])
-    op.create_index("ix_files_subdir_id_package_id", "files", ["subdir_id", "package_id"])
+    op.create_index("ix_files_subdir_id_package_id", "files", ["subdir_id", "package_id", "state", "size"])
     op.create_index(
         "ix_files_yank_id",
         "files",
