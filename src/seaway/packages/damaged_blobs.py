@@ -239,7 +239,8 @@ def affected_files(tx: Tx, limit: int | None, *, sha256: bytes | None = None) ->
         .join(files, files.c.sha256 == damaged_blobs.c.sha256)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(channels, channels.c.id == subdirs.c.channel_id)
-        .where(files.c.state != FileState.DELETED.value)
+        # Without this SQLite reads all files and looks for each one among the few damaged blobs.
+        .where(files.c.sha256.in_(select(damaged_blobs.c.sha256)), files.c.state != FileState.DELETED.value)
     )
     of_logos = (
         select(channels.c.name, literal("logo"), *columns)
