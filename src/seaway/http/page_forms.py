@@ -91,41 +91,31 @@ class StreamedFile:
 
 def accepts_file(name: str) -> Callable[[_Handler], _Handler]:
     """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
-
-    def decorate(handler: _Handler) -> _Handler:
-        @wraps(handler)
-        async def handle(request: Request) -> Response:
-            request.scope[_FILE_KEY] = name
-            return await handler(request)
-
-        return handle
-
-    return decorate
+    return _marking(_FILE_KEY, name)
 
 
 def streams_file(name: str) -> Callable[[_Handler], _Handler]:
     """Accept a file of any size in this form field, the last one of the form; outermost decorator."""
+    return _marking(_STREAM_KEY, name)
+
+
+def carries_form(handler: _Handler) -> _Handler:
+    """Accept a form that carries another one in its hidden fields; outermost decorator."""
+    return _marking(_CARRIER_KEY, value=True)(handler)
+
+
+def _marking(key: str, value: object) -> Callable[[_Handler], _Handler]:
+    """Return a decorator that sets a value of the request before the handler reads the form."""
 
     def decorate(handler: _Handler) -> _Handler:
         @wraps(handler)
         async def handle(request: Request) -> Response:
-            request.scope[_STREAM_KEY] = name
+            request.scope[key] = value
             return await handler(request)
 
         return handle
 
     return decorate
-
-
-def carries_form(handler: _Handler) -> _Handler:
-    """Accept a form that carries another one in its hidden fields; outermost decorator."""
-
-    @wraps(handler)
-    async def handle(request: Request) -> Response:
-        request.scope[_CARRIER_KEY] = True
-        return await handler(request)
-
-    return handle
 
 
 async def form_of(request: Request) -> Form:
